@@ -1,0 +1,8 @@
+"""``python -m ndgrad``: the command ``ndgrad``."""
+
+import sys
+
+from ndgrad.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

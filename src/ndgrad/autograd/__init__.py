@@ -1,0 +1,21 @@
+"""`torch.autograd`: reverse mode."""
+
+from ndgrad.autograd.grad_modes import enable_grad as enable_grad
+from ndgrad.autograd.grad_modes import inference_mode as inference_mode
+from ndgrad.autograd.grad_modes import no_grad as no_grad
+from ndgrad.autograd.grad_modes import set_grad_enabled as set_grad_enabled
+from ndgrad.autograd.gradients import backward as backward
+from ndgrad.autograd.gradients import grad as grad
+from ndgrad.autograd.gradients import tensor_backward
+from ndgrad.autograd.hooks import register_hook, register_post_accumulate_grad_hook, retain_grad
+from ndgrad.core.tensor import Tensor
+
+Variable = Tensor
+
+for _name, _method in {
+    "backward": tensor_backward,
+    "register_hook": register_hook,
+    "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
+    "retain_grad": retain_grad,
+}.items():
+    setattr(Tensor, _name, _method)

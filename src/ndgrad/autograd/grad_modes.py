@@ -1,0 +1,147 @@
+"""Switching recording off and on: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ndgrad.base import modes
+
+
+class Switch:
+    """A context manager that is also a decorator of functions, methods and generator functions."""
+
+    def clone(self) -> Switch:
+        return type(self)()
+
+    def __enter__(self) -> Any:
+        raise NotImplementedError
+
+    def __exit__(self, *details: object) -> None:
+        raise NotImplementedError
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function):
+            return self._wrap_generator(function)
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self.clone():
+                return function(*args, **kwargs)
+
+        return wrapped
+
+    def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            # the mode holds while the generator's own frame runs, never while it is suspended
+            generator = function(*args, **kwargs)
+            resume: Callable[[], Any] = functools.partial(next, generator)
+            try:
+                while True:
+                    try:
+                        with self.clone():
+                            produced = resume()
+                    except StopIteration as stop:
+                        return stop.value
+                    try:
+                        sent = yield produced
+                    except GeneratorExit:
+                        with self.clone():
+                            generator.close()
+                        raise
+                    except BaseException as error:  # noqa: BLE001  whatever is thrown in is thrown on
+                        resume = functools.partial(generator.throw, error)
+                    else:
+                        resume = functools.partial(generator.send, sent)
+            finally:
+                generator.close()
+
+        return wrapped
+
+
+class _GradSwitch(Switch):
+    value = True
+
+    def __init__(self) -> None:
+        self.previous: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.previous.append(modes.set_mode("grad", self.value))
+
+    def __exit__(self, *details: object) -> None:
+        modes.set_mode("grad", self.previous.pop())
+
+
+class no_grad(_GradSwitch):  # noqa: N801  torch's own name
+    """Operations inside are not recorded; per thread; a context manager and a decorator."""
+
+    value = False
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        self = super().__new__(cls)
+        if function is None:
+            return self
+        self.__init__()
+        return self(function)
+
+
+class enable_grad(no_grad):  # noqa: N801  torch's own name
+    """Operations inside are recorded, also inside `no_grad`; per thread; a context manager and a decorator."""
+
+    value = True
+
+
+class set_grad_enabled(Switch):  # noqa: N801  torch's own name
+    """Record or not, from this call on; as a context manager, until the end of the block."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self.previous = modes.set_mode("grad", self.mode)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        modes.set_mode("grad", self.previous)  # as a decorator it takes effect inside the function alone
+        return super().__call__(function)
+
+    def clone(self) -> Switch:
+        previous = modes.is_grad_enabled()
+        copy = set_grad_enabled(self.mode)
+        copy.previous = previous
+        return copy
+
+    def __enter__(self) -> None:
+        modes.set_mode("grad", self.mode)
+
+    def __exit__(self, *details: object) -> None:
+        modes.set_mode("grad", self.previous)
+
+    def __repr__(self) -> str:
+        return f"set_grad_enabled(mode={self.mode})"
+
+
+class inference_mode(Switch):  # noqa: N801  torch's own name
+    """Like `no_grad`, and the tensors made inside can never take part in recorded operations: they have no version counter."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        self = super().__new__(cls)
+        if isinstance(mode, bool):
+            return self
+        self.__init__()
+        return self(mode)
+
+    def __init__(self, mode: bool = True) -> None:
+        self.mode = mode
+        self.previous: list[tuple[bool, bool]] = []
+
+    def clone(self) -> Switch:
+        return inference_mode(self.mode)
+
+    def __enter__(self) -> None:
+        self.previous.append((modes.set_mode("inference", self.mode), modes.set_mode("grad", not self.mode)))
+
+    def __exit__(self, *details: object) -> None:
+        inference, grad = self.previous.pop()
+        modes.set_mode("inference", inference)
+        modes.set_mode("grad", grad)

@@ -1,0 +1,1 @@
+"""The command ``ndgrad``: ``ndgrad demo`` and ``ndgrad run``."""

@@ -1,0 +1,1 @@
+"""The handwritten digits of ``ndgrad demo``; LICENSE.txt says whose they are."""

@@ -1,0 +1,231 @@
+"""In-place operations, made from out-of-place ones: compute, check, write into the memory, then move the tensor's history.
+
+Everything that can raise happens before the first byte is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ndgrad.base import modes
+from ndgrad.base.dtypes import can_cast, from_numpy_dtype
+from ndgrad.base.location import describe, place
+from ndgrad.core.node import FREED
+from ndgrad.core.primitive import quiet_run
+from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
+from ndgrad.core.views import DEFAULT, write_through
+
+
+def in_place(function: Callable[..., Any], name: str, *, copies: bool = False) -> Callable[..., Tensor]:
+    """The in-place twin `name` of an operation: its first argument is the tensor that receives the result.
+
+    With `copies`, the operation reads a copy of the target, because more than one node may save its value.
+    """
+
+    def twin(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_target(self, name)
+        out = function(shadow(self, copies), *args, **kwargs)
+        return write(self, out, name)
+
+    twin.__name__ = twin.__qualname__ = name
+    twin.__doc__ = f"In-place version of `{function.__name__}`: writes the result into the tensor and returns it."
+    return twin
+
+
+def ufunc_in_place(kernel: Any, function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+    """The same for an operation that is one NumPy ufunc: where nothing is recorded the ufunc writes straight into the memory."""
+    general = in_place(function, name)
+    unary = kernel.nin == 1
+
+    def twin(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        array = self._a
+        if (
+            type(array) is not np.ndarray
+            or self._v is INFERENCE
+            or type(self) not in plain
+            or len(args) != kernel.nin - 1
+            or kwargs
+            or (self.requires_grad and modes.is_grad_enabled())
+        ):
+            return general(self, *args, **kwargs)
+        if unary:
+            if array.dtype.kind != "f":
+                return general(self)
+            arguments: tuple[Any, ...] = (array,)
+        else:
+            other = args[0]
+            if type(other) in plain:
+                operand = other._a
+                if operand.dtype is not array.dtype or (other.requires_grad and modes.is_grad_enabled()):
+                    return general(self, *args)
+            elif type(other) in (float, int):
+                operand = other
+            else:
+                return general(self, *args)
+            if array.dtype.kind != "f":
+                return general(self, *args)
+            arguments = (array, operand)
+        try:
+            quiet_run(kernel, *arguments, out=array)
+        except (ValueError, TypeError, RuntimeError, OverflowError):
+            return general(self, *args)  # which explains what is wrong, or copes
+        mark_modified(self, name)
+        return self
+
+    twin.__name__ = twin.__qualname__ = name
+    twin.__doc__ = general.__doc__
+    return twin
+
+
+def shadow(tensor: Tensor, copies: bool = False) -> Tensor:
+    """The tensor as it is now, under another handle: what the operation computes from."""
+    node = tensor._refresh()
+    if node is LEAF or not isinstance(tensor._a, np.ndarray):
+        return tensor  # a leaf's edge is the leaf itself; a scalar payload is replaced, never written to
+    if copies:
+        return wrap(tensor._a.copy(), node)
+    out = wrap(tensor._a, node)
+    out._v = tensor._v if tensor._v is INFERENCE else tensor._cell()
+    return out
+
+
+def check_target(target: Any, name: str) -> None:
+    """Refuse a target that may not be written to, whatever the operation."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"{name}(): argument 'self' must be Tensor, not {type(target).__name__}")
+    mode = modes.current()
+    if target._v is INFERENCE and not mode.inference:
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before doing "
+            "inplace update. See https://github.com/pytorch/rfcs/pull/17 for more details."
+        )
+
+
+def check_recorded(target: Tensor, name: str) -> None:
+    """Refuse a recorded write where the history could not be right."""
+    view = target._view
+    if view is not None:
+        base = view.base
+        if base._node is LEAF and target._node is not None:
+            raise RuntimeError(
+                "a view of a leaf Variable that requires grad is being used in an in-place operation. "
+                f"{name} was called at {describe(*place())}; wrap it in `with no_grad():` to change the value without recording, or work on a clone()."
+            )
+        if view.origin != DEFAULT:
+            view.refuse(target, "is being modified inplace")
+    if target._node is LEAF:
+        raise RuntimeError(
+            "a leaf Variable that requires grad is being used in an in-place operation. "
+            f"{name} was called at {describe(*place())}; wrap it in `with no_grad():` to change the value without recording, or work on a clone()."
+        )
+
+
+def check_writable(target: Tensor, shape: tuple[int, ...], kind: Any, name: str) -> None:
+    """Refuse a result that does not fit the target's shape, dtype or memory."""
+    array = target._a
+    if shape != array.shape:
+        raise RuntimeError(f"output with shape {list(array.shape)} doesn't match the broadcast shape {list(shape)} (in {name})")
+    if kind != array.dtype and not can_cast(from_numpy_dtype[kind], target.dtype):
+        names = (TYPE_NAMES[from_numpy_dtype[kind].name], TYPE_NAMES[target.dtype.name])
+        raise RuntimeError(f"result type {names[0]} can't be cast to the desired output type {names[1]} (in {name})")
+    if isinstance(array, np.ndarray):
+        if any(step == 0 and size > 1 for step, size in zip(array.strides, array.shape, strict=True)):
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+                f"Please clone() the tensor before performing the operation. ({name} on an expanded tensor of shape {list(array.shape)})"
+            )
+        if not array.flags.writeable:
+            raise RuntimeError(f"{name}: the tensor's memory is read-only (it came from a read-only NumPy array); clone() the tensor first")
+
+
+TYPE_NAMES = {
+    "bool": "Bool",
+    "uint8": "Byte",
+    "int8": "Char",
+    "int16": "Short",
+    "int32": "Int",
+    "int64": "Long",
+    "uint16": "UInt16",
+    "uint32": "UInt32",
+    "uint64": "UInt64",
+    "float16": "Half",
+    "float32": "Float",
+    "float64": "Double",
+    "complex64": "ComplexFloat",
+    "complex128": "ComplexDouble",
+}
+
+
+def write(target: Tensor, out: Tensor, name: str) -> Tensor:
+    """Give `target` the value and the history of `out`."""
+    recording = modes.is_grad_enabled() and (target.requires_grad or out.requires_grad)
+    if recording:
+        check_recorded(target, name)
+    payload = out._a
+    check_writable(target, payload.shape, payload.dtype, name)
+    if recording and payload.dtype != target._a.dtype and out._node is not None:
+        out = out.to(target.dtype)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        payload = out._a
+    memory = target._a
+    if not isinstance(memory, np.ndarray):
+        if payload.dtype == memory.dtype and not isinstance(payload, np.ndarray):
+            keep_residuals(out._node, memory, None, payload, target)
+            target._a = payload
+            return finish(target, out, name, recording)
+        memory = target._memory()
+    keep_residuals(out._node, memory, memory, payload, target)
+    with np.errstate(all="ignore"):
+        memory[...] = payload
+    return finish(target, out, name, recording)
+
+
+def finish(target: Tensor, out: Tensor, name: str, recording: bool) -> Tensor:
+    """After the write: count it, and record where the target's value now comes from."""
+    mark_modified(target, name)
+    if recording:
+        if target._view is not None:
+            node = out._node
+            write_through(target, out if node is LEAF else node)
+        else:
+            target._node = out._node
+    node = out._node
+    if recording and node is not None and node is not LEAF and node.saved is not None:
+        _settle(node.node_of(), target)
+    return target
+
+
+class _Settled(list[Any]):
+    """Marks a version cell of a residual that lives in the target's memory and takes its version once the write is done."""
+
+
+def keep_residuals(node: Any, old: Any, memory: Any, new: Any, target: Tensor) -> None:
+    """Before the write: a residual that is the target's old value gets memory of its own; one that is the result moves in."""
+    if node is None or node is LEAF:
+        return
+    node = node.node_of()
+    saved = node.saved
+    if saved is None or saved is FREED:
+        return
+    kept: list[Any] = list(saved)
+    for at in range(0, len(kept), 3):
+        payload = kept[at]
+        if payload is old and payload is not None:
+            kept[at : at + 3] = (payload.copy(), [0], 0)
+        elif payload is new and payload is not None and memory is not None and new.dtype == memory.dtype:
+            kept[at : at + 3] = (memory, _Settled(), 0)
+    node.saved = tuple(kept)
+
+
+def _settle(node: Any, target: Tensor) -> None:
+    saved = node.saved
+    if saved is FREED or not any(type(entry) is _Settled for entry in saved):
+        return
+    cell = target._cell()
+    kept = list(saved)
+    for at in range(1, len(kept), 3):
+        if type(kept[at]) is _Settled:
+            kept[at : at + 2] = (cell, cell[0])
+    node.saved = tuple(kept)

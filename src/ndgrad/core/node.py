@@ -1,0 +1,296 @@
+"""Nodes of the recorded graph, and what they say when something is wrong with what they saved."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any, NoReturn
+
+from ndgrad.base.location import describe
+from ndgrad.base.types import Shape
+from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
+
+#: Creation order of nodes is a topological order of the graph.
+tick = itertools.count().__next__
+
+
+class Freed:
+    """What a node holds in place of its residuals once a backward has used them up."""
+
+    def __repr__(self) -> str:
+        return "<freed>"
+
+
+FREED: Any = Freed()
+#: The version cell of a residual that nobody can modify, such as a Python number.
+CONSTANT: list[Any] = [0]
+
+
+class Extra:
+    """The rarely used part of a node: hooks, metadata, tensors that retain their gradient, where its graph was freed."""
+
+    __slots__ = ("hooks", "metadata", "prehooks", "retain", "tensor_hooks")
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, Any] | None = None
+        self.prehooks: dict[int, Any] | None = None
+        self.tensor_hooks: dict[int, dict[int, Any]] | None = None
+        self.retain: dict[int, Any] | None = None
+        self.metadata: dict[Any, Any] | None = None
+
+
+class Node:
+    """One recorded operation; subclasses, one per primitive, know how to pull a cotangent back through it.
+
+    Attributes
+    ----------
+    parents : one edge per operand: a `Node`, a `Port` of a node with several outputs, a leaf `Tensor`, or None.
+    saved : None, `FREED`, or for each residual a payload, its version cell and the version it had: three entries in a row.
+    params : the operation's other arguments, or None.
+    shape, dtype : of the output (NumPy's dtype); tuples of them where there are several outputs.
+    number : counts nodes in the order of their creation.
+    code, lasti : where in the user's program the operation was called; read by `where`.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "code", "dtype", "extra", "lasti", "number", "params", "parents", "saved", "shape")
+
+    parents: tuple[Any, ...]
+    saved: Any
+    params: dict[str, Any] | None
+    shape: Any
+    dtype: Any
+    number: int
+    code: Any
+    lasti: int
+    extra: Extra | None
+
+    outputs = 1
+    output_nr = 0
+    residuals: tuple[str, ...] = ()
+
+    # ---------------------------------------------------------------- the protocol of the engine
+    def pull(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Cotangents of the operands from the cotangent of the output, all raw payloads; None for a parent that is None."""
+        raise NotImplementedError
+
+    def pull_recorded(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The same on tensors, recorded, for derivatives of derivatives."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Forget the residuals."""
+        if self.saved is not None:
+            self.saved = FREED
+
+    # ---------------------------------------------------------------- what users see
+    def name(self) -> str:
+        """The name under which PyTorch prints this kind of node."""
+        return type(self).__name__
+
+    def node_of(self) -> Node:
+        return self
+
+    def where(self) -> str:
+        """The user's file and line that made the node."""
+        return describe(self.code, self.lasti)
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        return tuple((None, 0) if edge is None else edge_function(edge) for edge in self.parents)
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        extra = self.more()
+        if extra.metadata is None:
+            extra.metadata = {}
+        return extra.metadata
+
+    @property
+    def requires_grad(self) -> bool:
+        return True
+
+    def _sequence_nr(self) -> int:
+        return self.number
+
+    def more(self) -> Extra:
+        extra = self.extra
+        if extra is None:
+            extra = self.extra = Extra()
+        return extra
+
+    def retains(self, tensor: Tensor) -> bool:
+        extra = self.extra
+        return extra is not None and extra.retain is not None and tensor.output_nr in extra.retain
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_saved_") or name.startswith("_raw_saved_"):
+            return saved_attribute(self, name)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    # ---------------------------------------------------------------- residuals
+    def check(self) -> Any:
+        """The residuals, after making sure that they are there and unchanged."""
+        saved = self.saved
+        if saved is FREED:
+            freed_error(self)
+        for at in range(0, len(saved), 3):
+            if saved[at + 1][0] != saved[at + 2]:
+                stale_error(self, at // 3)
+        return saved
+
+    def residual_tensor(self, index: int) -> Tensor | None:
+        """A residual as a tensor with its place in the graph, for recorded backward passes and for `_saved_*`."""
+        payload = self.check()[3 * index]
+        name = self.residuals[index]
+        if payload is None or not hasattr(payload, "dtype"):
+            return payload
+        node: Any = None
+        if name.startswith("out"):
+            number = int(name[3:] or 0)
+            node = self if self.outputs == 1 else Port(self, number)
+        else:
+            edge = self.edge_of(name)
+            if isinstance(edge, Tensor):
+                return edge
+            node = edge
+        out = wrap(payload, node)
+        cell = self.saved[3 * index + 1]
+        out._v = None if cell is CONSTANT else cell
+        return out
+
+    def edge_of(self, residual: str) -> Any:
+        """The edge of the operand that a residual is the value of."""
+        return None
+
+
+class Port:
+    """One output of a node that has several: what the edges to it and the tensors from it hold."""
+
+    __slots__ = ("__weakref__", "node", "output_nr")
+
+    def __init__(self, node: Node, output_nr: int) -> None:
+        self.node = node
+        self.output_nr = output_nr
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Port) and self.node is other.node and self.output_nr == other.output_nr
+
+    def __hash__(self) -> int:
+        return hash((id(self.node), self.output_nr))
+
+    def node_of(self) -> Node:
+        return self.node
+
+    def name(self) -> str:
+        return self.node.name()
+
+    def where(self) -> str:
+        return self.node.where()
+
+    def retains(self, tensor: Tensor) -> bool:
+        return self.node.retains(tensor)
+
+    @property
+    def shape(self) -> Shape:
+        return self.node.shape[self.output_nr]
+
+    @property
+    def dtype(self) -> Any:
+        return self.node.dtype[self.output_nr]
+
+
+def edge_of(tensor: Tensor) -> Any:
+    """Where the gradient of a tensor goes: its node or port, the leaf itself, or None."""
+    node = tensor._refresh()
+    return tensor if node is LEAF else node
+
+
+def edge_function(edge: Any) -> tuple[Any, int]:
+    """An edge as users see it: a node and the number of its output."""
+    if isinstance(edge, Tensor):
+        return accumulator(edge), 0
+    return edge.node_of(), edge.output_nr
+
+
+class AccumulateGrad(Node):
+    """The node behind a leaf, made when somebody looks at it; the engine itself goes straight to the leaf."""
+
+    __slots__ = ("variable",)
+
+    variable: Tensor
+
+    def __init__(self, variable: Tensor) -> None:
+        self.variable = variable
+        self.parents = ()
+        self.saved = self.params = self.extra = self.code = None
+        self.lasti = 0
+        self.shape, self.dtype = variable._a.shape, variable._a.dtype
+        self.number = 2**63 - 1
+
+
+def accumulator(leaf: Tensor) -> AccumulateGrad:
+    """The `AccumulateGrad` of a leaf: always the same one while anybody holds it or it has hooks."""
+    found = leaf._accumulator
+    node = None if found is None else found()
+    if node is None:
+        node = AccumulateGrad(leaf)
+        leaf._accumulator = weakref.ref(node)
+    return node
+
+
+# ---------------------------------------------------------------- errors
+def freed_error(node: Node) -> NoReturn:
+    raise RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
+        "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you "
+        "need to backward through the graph a second time or if you need to access saved tensors after calling backward.\n"
+        f"The first operation found without its saved values is {node.name()}, made at {node.where()}. If it belongs to an earlier "
+        "iteration, cut the graph between iterations with .detach(); if two losses share it, add them and call backward() once, or pass "
+        "retain_graph=True to all but the last call."
+    )
+
+
+def stale_error(node: Node, index: int) -> NoReturn:
+    payload, cell, version = node.saved[3 * index : 3 * index + 3]
+    kind = f"torch.{TENSOR_TYPES.get(payload.dtype.name, 'Tensor')} {list(payload.shape)}"
+    name = node.residuals[index] if index < len(node.residuals) else ""
+    if name.startswith("out"):
+        source = f", which is output {int(name[3:] or 0)} of {node.name()},"
+    else:
+        edge = node.edge_of(name)
+        source = "," if edge is None or isinstance(edge, Tensor) else f", which is output {edge.output_nr} of {edge.name()},"
+    changed = modified_by(cell)
+    raise RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[{kind}]{source} is at version {cell[0]}; expected version {version} instead.\n"
+        f"It was saved by {node.name()} at {node.where()}"
+        + (f" and last changed by {changed}.\n" if changed else ".\n")
+        + "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()."
+    )
+
+
+TENSOR_TYPES = {
+    "float16": "HalfTensor",
+    "float32": "FloatTensor",
+    "float64": "DoubleTensor",
+    "complex64": "ComplexFloatTensor",
+    "complex128": "ComplexDoubleTensor",
+    "bool": "BoolTensor",
+    "uint8": "ByteTensor",
+    "int8": "CharTensor",
+    "int16": "ShortTensor",
+    "int32": "IntTensor",
+    "int64": "LongTensor",
+}
+
+
+def saved_attribute(node: Node, name: str) -> Any:
+    """`node._saved_self` and its like: residuals and parameters under PyTorch's names."""
+    raw = name.startswith("_raw_saved_")
+    wanted = name.removeprefix("_raw_saved_" if raw else "_saved_")
+    wanted = {"self": "x", "other": "y", "result": "out"}.get(wanted, wanted)
+    if wanted in node.residuals:
+        return node.residual_tensor(node.residuals.index(wanted))
+    if node.params is not None and wanted in node.params:
+        return node.params[wanted]
+    raise AttributeError(f"'{type(node).__name__}' object has no attribute '{name}'")

@@ -1,0 +1,406 @@
+"""`Primitive`: all that is known about an operation in one record, and `apply`, the door that every unusual call goes through.
+
+A rule is a function of a namespace: `lambda xp, g, x: g * xp.cos(x)`. With `xp = raw` it computes on payloads (an ordinary
+backward), with `xp = recorded` on tensors (derivatives of derivatives). Its parameter names say what it needs and therefore
+what is saved: an operand's name, `out` (`out0`, `out1`... where there are several), a parameter of the operation, or
+`<operand>_shape`, `<operand>_dtype`, which keep no array alive.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Sequence
+from inspect import Parameter, signature
+from numbers import Number
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ndgrad.base import modes
+from ndgrad.base.dtypes import FLOATING, combine, dtype, from_numpy_dtype, get_default_dtype, number_dtype, numpy_dtype, promote_types
+from ndgrad.base.location import place
+from ndgrad.base.shapes import broadcast_shapes
+from ndgrad.base.types import Payload
+from ndgrad.core.node import CONSTANT, Node, Port, tick
+from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
+from ndgrad.core.views import View
+
+#: What rules get as `xp`: the same names on both sides, filled as primitives are declared.
+raw: Any = SimpleNamespace()
+recorded: Any = SimpleNamespace()
+
+# A kernel must not warn about overflow or division by zero, and the user's `np.seterr` is not ours to change: kernels run in a
+# context of their own in which NumPy is silent. Entering it costs a tenth of what `np.errstate` does.
+_quiet_context = contextvars.copy_context()
+_quiet_context.run(np.seterr, all="ignore")
+quiet_run = _quiet_context.run
+
+# dtype policies: what the operands are converted to before the kernel sees them
+KEEP = "keep"  # nothing: the kernel takes them as they are
+PROMOTE = "promote"  # their common type
+FLOAT = "float"  # their common type, integers becoming the default floating type
+
+ELEMENTWISE, LINEAR, MULTILINEAR, GENERAL, NONDIFFERENTIABLE = "elementwise", "linear", "multilinear", "general", "nondifferentiable"
+
+Rule = Callable[..., Any]
+
+
+def run_quietly(kernel: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a kernel with NumPy's floating-point warnings off, in any thread and however deeply nested."""
+    try:
+        return quiet_run(kernel, *args, **kwargs)
+    except RuntimeError as error:
+        if "already entered" not in str(error):
+            raise
+    with np.errstate(all="ignore"):  # another thread, or a frame below us, is inside the shared context
+        return kernel(*args, **kwargs)
+
+
+class Primitive:
+    """An operation: its kernel, its family, its derivative rules and a few facts.
+
+    Parameters
+    ----------
+    kernel : works on payloads. Its positional parameters name the operands, its keyword-only ones the other parameters.
+    family : one of the five family names above.
+    rules : one per operand, None where the operand has no derivative.
+    joint : instead of `rules`, one function `(xp, g, needs, ...)` that returns all cotangents.
+    policy : KEEP, PROMOTE or FLOAT.
+    view : whether the output shares the operand's memory.
+    variadic : whether the one operand is a sequence of tensors.
+    outputs : how many outputs; 0 for a number that depends on the call.
+    node_name : the name PyTorch prints for the node.
+    jvp : for the general family, `(xp, tangents, ...)`; without one it is derived from the vjp.
+    """
+
+    def __init__(
+        self,
+        kernel: Callable[..., Any],
+        family: str,
+        *,
+        name: str | None = None,
+        rules: Sequence[Rule | None] = (),
+        joint: Rule | None = None,
+        policy: str = KEEP,
+        view: bool = False,
+        variadic: bool = False,
+        outputs: int = 1,
+        node_name: str | None = None,
+        jvp: Rule | None = None,
+    ) -> None:
+        self.kernel = kernel
+        self.family = family
+        self.name = name or kernel.__name__
+        parameters = signature(kernel).parameters.values()
+        self.operands = tuple(p.name for p in parameters if p.kind is not Parameter.KEYWORD_ONLY)
+        self.params = tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
+        self.joint = joint
+        self.policy = policy
+        self.view = view
+        self.variadic = variadic
+        self.outputs = outputs
+        self.jvp = jvp
+        # a holomorphic map is written once, without conjugates: the adjoint of `t -> t * d` is `g -> conj(conj(g) * d)`
+        self.conjugates = family in (ELEMENTWISE, MULTILINEAR)
+        self.rules: tuple[Rule | None, ...] = tuple(rules) + (None,) * (len(self.operands) - len(rules))
+        self.differentiable = joint is not None or any(rule is not None for rule in self.rules)
+        self._plan()
+        self.node_name = node_name or "".join(word.capitalize() for word in self.name.strip("_").split("_")) + "Backward0"
+        self.Node = self._node_class(False)
+        self.ComplexNode = self._node_class(True) if self.conjugates else self.Node
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    # ---------------------------------------------------------------- what the rules need
+    def _plan(self) -> None:
+        """Read off the rules' signatures which residuals and which facts each of them takes."""
+        residuals: list[str] = []
+        facts: list[str] = []
+        names_of: list[list[str]] = []
+        rules: list[Rule | None] = [self.joint] if self.joint else list(self.rules)
+        first = 3 if self.joint else 2
+        for rule in rules:
+            names = [] if rule is None else list(signature(rule).parameters)[first:]
+            names_of.append(names)
+            for name in names:
+                is_residual = name in self.operands or (name.startswith("out") and (name == "out" or name[3:].isdigit()))
+                known = residuals if is_residual else facts
+                if not is_residual and name not in self.params and name.rpartition("_")[0] not in self.operands:
+                    raise TypeError(f"{self.name}: a rule asks for '{name}', which is no operand, output, parameter or fact of it")
+                if name not in known:
+                    known.append(name)
+        self.residuals = tuple(residuals)
+        self.facts = tuple(f for f in facts if f not in self.params)
+        self.plans: list[list[tuple[int, str]]] = [[(3 * residuals.index(n) if n in residuals else -1, n) for n in names] for names in names_of]
+        self._wanted: dict[int, tuple[bool, ...]] = {}
+
+    def wanted(self, mask: int) -> tuple[bool, ...]:
+        """Which residuals are worth saving when the operands in `mask` need gradients."""
+        found = self._wanted.get(mask)
+        if found is None:
+            names: set[str] = set()
+            for i, plan in enumerate(self.plans):
+                if self.joint or mask >> i & 1:
+                    names.update(name for at, name in plan if at >= 0)
+            found = self._wanted[mask] = tuple(name in names for name in self.residuals)
+        return found
+
+    def _node_class(self, conjugates: bool) -> type[Node]:
+        primitive, joint, plans, rules = self, self.joint, self.plans, self.rules
+
+        def arguments(node: Node, values: Any, plan: list[tuple[int, str]]) -> list[Any]:
+            params: Any = node.params
+            return [values[at] if at >= 0 else params[name] for at, name in plan]
+
+        def pull_through(xp: Any, node: Node, values: Any, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+            if joint is not None:
+                return joint(xp, g, tuple(edge is not None for edge in parents), *arguments(node, values, plans[0]))
+            if conjugates:
+                g = xp.conj(g)
+            cotangents = [
+                None if edge is None or rule is None else rule(xp, g, *arguments(node, values, plan))
+                for edge, rule, plan in zip(parents, rules, plans, strict=False)
+            ]
+            if conjugates:
+                return tuple(None if c is None else xp.conj(c) for c in cotangents)
+            return tuple(cotangents)
+
+        def pull(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+            return pull_through(raw, self, None if self.saved is None else self.check(), g, parents)
+
+        def pull_recorded(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+            values: list[Any] = []
+            if self.saved is not None:
+                self.check()
+                for index in range(len(self.residuals)):
+                    values += (self.residual_tensor(index), None, None)
+            return pull_through(recorded, self, values, g, parents)
+
+        def edge_of(self: Node, residual: str) -> Any:
+            return self.parents[primitive.operands.index(residual)]
+
+        members = {
+            "__slots__": (),
+            "__module__": __name__,
+            "primitive": primitive,
+            "residuals": primitive.residuals,
+            "outputs": primitive.outputs,
+            "pull": pull,
+            "pull_recorded": pull_recorded,
+            "edge_of": edge_of,
+        }
+        return type(self.node_name, (Node,), members)
+
+    # ---------------------------------------------------------------- the transpose of a view
+    def transpose_arguments(self, array: Any, params: dict[str, Any]) -> list[Any]:
+        """What the rule of a view primitive takes when the view is made of `array`."""
+        known = facts(self, [array], params)
+        return [known[name] for _, name in self.plans[0]]
+
+    def transpose_raw(self, g: Any, arguments: list[Any]) -> Any:
+        rule: Any = self.rules[0]
+        return rule(raw, g, *arguments)
+
+    def transpose_recorded(self, g: Any, arguments: list[Any]) -> Any:
+        rule: Any = self.rules[0]
+        return rule(recorded, g, *arguments)
+
+    # ---------------------------------------------------------------- the door
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        return apply(self, operands, params)
+
+
+def apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """Run a primitive on anything it accepts: convert, compute, wrap, record."""
+    given: Any = tuple(operands[0]) if primitive.variadic else operands
+    payloads: list[Any] = []
+    any_tensor = needs = False
+    for position, value in enumerate(given):
+        if isinstance(value, Tensor):
+            any_tensor = True
+            if value._refresh() is not None:
+                needs = True
+            payloads.append(value._memory() if primitive.view else value._a)
+        elif value is None or (isinstance(value, (Number, np.generic)) and primitive.policy != KEEP):
+            payloads.append(value)
+        else:
+            operand_error(primitive, position, value)
+    if not any_tensor:
+        operand_error(primitive, 0, given[0] if given else None)
+    if primitive.policy != KEEP:
+        payloads = convert(primitive, given, payloads)
+    try:
+        computed = run_quietly(primitive.kernel, payloads if primitive.variadic else payloads[0], *payloads[1:], **params) if (
+            not primitive.variadic
+        ) else run_quietly(primitive.kernel, payloads, **params)
+    except (ValueError, IndexError) as error:
+        kernel_error(primitive, payloads, error)
+    mode = modes.current()
+    node = None
+    if needs and mode.grad and primitive.differentiable:
+        node = record(primitive, given, payloads, params, computed)
+    if primitive.outputs == 1:
+        return output(primitive, given, params, computed, node, mode, None)
+    return tuple(output(primitive, given, params, one, node, mode, number) for number, one in enumerate(computed))
+
+
+def output(
+    primitive: Primitive, operands: Any, params: dict[str, Any], payload: Payload, node: Any, mode: modes.Modes, number: int | None
+) -> Tensor:
+    """Wrap one output: its node (or port), its view of the operand, its part in inference mode."""
+    if node is not None and number is not None:
+        kind = payload.dtype.kind
+        node_or_port = Port(node, number) if kind in "fc" else None
+    else:
+        node_or_port = node
+    out = wrap(payload, node_or_port)
+    if node is not None and number is None and "out" in primitive.residuals:
+        out._v = saved_cell(node, "out")
+    elif node is not None and number is not None and f"out{number}" in primitive.residuals:
+        out._v = saved_cell(node, f"out{number}")
+    if primitive.view:
+        base = operands[0]
+        out._v = base._v if base._v is INFERENCE else base._cell()
+        if base._v is not INFERENCE:
+            step = (primitive, params if number is None else {**params, "number": number})
+            out._view = View.of(base, step, mode, multi=number is not None)
+    elif mode.inference:
+        out._v = INFERENCE
+    return out
+
+
+def saved_cell(node: Node, name: str) -> Any:
+    return node.saved[3 * node.residuals.index(name) + 1] if node.saved is not None else None
+
+
+def record(primitive: Primitive, operands: Any, payloads: list[Any], params: dict[str, Any], computed: Any) -> Node | None:
+    """The node of a call whose operands need gradients, with just the residuals that its rules will ask for."""
+    results: Any = (computed,) if primitive.outputs == 1 else computed
+    if not any(result.dtype.kind in "fc" for result in results):
+        return None
+    edges: list[Any] = []
+    mask = 0
+    conjugates = results[0].dtype.kind == "c"
+    for position, value in enumerate(operands):
+        edge = value._node if isinstance(value, Tensor) else None
+        if edge is LEAF:
+            edge = value
+        if edge is not None:
+            if not primitive.variadic and not primitive.joint and primitive.rules[position] is None:
+                edge = None
+            else:
+                mask |= 1 << position
+        if payloads[position] is not None and getattr(payloads[position], "dtype", None) is not None and payloads[position].dtype.kind == "c":
+            conjugates = True
+        edges.append(edge)
+    if not mask:
+        return None
+    node = primitive.ComplexNode() if conjugates else primitive.Node()
+    node.parents = tuple(edges)
+    node.extra = None
+    node.number = tick()
+    node.code, node.lasti = place()
+    if primitive.outputs == 1:
+        node.shape, node.dtype = computed.shape, computed.dtype
+    else:
+        node.shape, node.dtype = tuple(r.shape for r in results), tuple(r.dtype for r in results)
+    node.params = facts(primitive, payloads, params) if primitive.facts else params
+    node.saved = save(primitive, operands, payloads, results, primitive.wanted(mask)) if primitive.residuals else None
+    return node
+
+
+def facts(primitive: Primitive, payloads: list[Any], params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters together with the shapes and dtypes that the rules ask for."""
+    known = dict(params)
+    for fact in primitive.facts:
+        operand, _, what = fact.rpartition("_")
+        if primitive.variadic:
+            known[fact] = tuple(getattr(payload, what) for payload in payloads)
+        else:
+            payload = payloads[primitive.operands.index(operand)]
+            known[fact] = np.shape(payload) if what == "shape" else payload.dtype
+    return known
+
+
+def save(primitive: Primitive, operands: Any, payloads: list[Any], results: Any, wanted: tuple[bool, ...]) -> tuple[Any, ...] | None:
+    """The residuals: a payload, its version cell and its version, three entries each."""
+    if not any(wanted):
+        return None
+    saved: list[Any] = []
+    for name, want in zip(primitive.residuals, wanted, strict=True):
+        if not want:
+            saved += (None, CONSTANT, 0)
+        elif name.startswith("out"):
+            saved += (results[int(name[3:] or 0)], [0], 0)
+        else:
+            position = primitive.operands.index(name)
+            value = operands[position]
+            cell = value._cell() if isinstance(value, Tensor) else CONSTANT
+            saved += (payloads[position], cell, cell[0])
+    return tuple(saved)
+
+
+# ---------------------------------------------------------------- conversion
+def result_dtype(values: Sequence[Any]) -> dtype:
+    """PyTorch's common type of tensors and numbers: arrays before 0-d tensors before Python numbers, within a category."""
+    dims: dtype | None = None
+    zero_dim: dtype | None = None
+    numbers: dtype | None = None
+    for value in values:
+        if isinstance(value, Tensor):
+            own = from_numpy_dtype[value._a.dtype]
+            if value._a.ndim:
+                dims = own if dims is None else promote_types(dims, own)
+            else:
+                zero_dim = own if zero_dim is None else promote_types(zero_dim, own)
+        elif value is not None:
+            own = number_dtype(value)
+            numbers = own if numbers is None else promote_types(numbers, own)
+    return combine(dims, zero_dim, numbers)
+
+
+def convert(primitive: Primitive, operands: Sequence[Any], payloads: list[Any]) -> list[Any]:
+    """The payloads in the dtype that the primitive computes in."""
+    wanted = result_dtype(operands)
+    if primitive.policy == FLOAT and wanted.category < FLOATING:
+        wanted = get_default_dtype()
+    target = numpy_dtype(wanted)
+    converted: list[Any] = []
+    for payload in payloads:
+        if payload is None:
+            converted.append(None)
+        elif isinstance(payload, (np.ndarray, np.generic)):
+            converted.append(payload if payload.dtype == target else payload.astype(target))
+        else:
+            converted.append(np.asarray(payload).astype(target))
+    return converted
+
+
+# ---------------------------------------------------------------- errors
+def operand_error(primitive: Primitive, position: int, value: Any) -> NoReturn:
+    """Refuse an operand that is no tensor, saying which one and what to write instead."""
+    if primitive.variadic:
+        where = f"element {position} of argument 'tensors'"
+    else:
+        name = primitive.operands[position] if position < len(primitive.operands) else f"argument {position}"
+        name = {"x": "input", "y": "other"}.get(name, name)
+        where = f"argument '{name}' (position {position + 1})"
+    kind = "numpy.ndarray" if isinstance(value, np.ndarray) else type(value).__name__
+    message = f"{primitive.name}(): {where} must be Tensor, not {kind}"
+    if isinstance(value, np.ndarray):
+        message += "; write ndgrad.from_numpy(array) to use the array's memory as a tensor"
+    elif isinstance(value, (list, tuple)):
+        message += "; write ndgrad.tensor(...) to make a tensor of it"
+    raise TypeError(message)
+
+
+def kernel_error(primitive: Primitive, payloads: list[Any], error: Exception) -> NoReturn:
+    """Turn NumPy's complaint into PyTorch's."""
+    if primitive.family in (ELEMENTWISE, NONDIFFERENTIABLE) and primitive.policy != KEEP:
+        broadcast_shapes(*(np.shape(payload) for payload in payloads if payload is not None))
+    if isinstance(error, IndexError):
+        raise error
+    shapes = ", ".join(str(list(np.shape(payload))) for payload in payloads if payload is not None)
+    raise RuntimeError(f"{primitive.name}(): {error} (shapes given: {shapes})") from error

@@ -1,0 +1,506 @@
+"""`Tensor`: an array, the node that made it, its version counter and, for a view, its base. No mathematics.
+
+Methods that compute are bound in `ndgrad.ops`, those of reverse mode in `ndgrad.autograd`.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ndgrad.base import modes
+from ndgrad.base.devices import CPU, check_device, device, layout, strided
+from ndgrad.base.dtypes import dtype, from_numpy_dtype, names_left_out
+from ndgrad.base.location import describe, place
+from ndgrad.base.shapes import contiguous_strides, is_contiguous
+from ndgrad.base.size import Size, as_size
+from ndgrad.base.types import Array, Payload
+from ndgrad.core.printing import tensor_text
+
+if TYPE_CHECKING:
+    from ndgrad.core.node import Node, Port
+    from ndgrad.core.views import View
+
+new = object.__new__
+
+
+class LeafMark:
+    """What a leaf that requires grad has instead of a node; edges then lead to the leaf itself."""
+
+    def __repr__(self) -> str:
+        return "<leaf>"
+
+
+LEAF: Any = LeafMark()
+
+
+class InferenceVersion:
+    """Stands in for the version counter of an inference tensor: whoever asks for a version gets the reason why there is none."""
+
+    def __getitem__(self, index: int) -> int:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked by "
+            "autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` "
+            "instead of `torch.inference_mode()`."
+        )
+
+
+INFERENCE: Any = InferenceVersion()
+
+
+class Tensor:
+    """An n-dimensional array that operations on it can be differentiated through.
+
+    Attributes of the implementation
+    --------------------------------
+    _a : the payload: an ndarray, or a NumPy scalar while nobody has asked for the memory of a 0-d tensor.
+    _node : the node or port that made it, `LEAF` for a leaf that requires grad, None where no gradient is recorded.
+    _v : the version counter, a one-element list shared by everything that shares the memory; None until somebody needs it
+        (a list is the cheapest mutable cell there is). Further elements say who changed the memory last.
+    _view : for a view, its base and how it was made (`ndgrad.core.views.View`).
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_a", "_node", "_v", "_view")
+
+    _a: Payload
+    _node: Any
+    _v: Any
+    _view: View | None
+
+    # rarely set, so class attributes stand in until they are
+    _grad: Tensor | None = None
+    _hooks: Any = None
+    _post_accumulate_hooks: Any = None
+    _accumulator: Any = None
+    _cut: str | None = None
+    grad_dtype: dtype | None = None
+
+    # NumPy must leave `array * tensor` to the tensor instead of looping over it
+    __array_ufunc__: ClassVar[None] = None
+    __hash__ = object.__hash__
+
+    # ---------------------------------------------------------------- what it is
+    @property
+    def shape(self) -> Size:
+        return as_size(self._a.shape)
+
+    @property
+    def dtype(self) -> dtype:
+        return from_numpy_dtype[self._a.dtype]
+
+    @property
+    def device(self) -> device:
+        return CPU
+
+    @property
+    def layout(self) -> layout:
+        return strided
+
+    @property
+    def ndim(self) -> int:
+        return self._a.ndim
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self._a.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._a.size
+
+    nelement = numel
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        if dim is None:
+            return as_size(self._a.shape)
+        shape = self._a.shape
+        if not -len(shape) <= dim < len(shape):
+            bounds = f"[{-max(len(shape), 1)}, {max(len(shape), 1) - 1}]"
+            if not shape:
+                raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+            raise IndexError(f"Dimension out of range (expected to be in range of {bounds}, but got {dim})")
+        return shape[dim]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """The steps in memory, in elements, from one index to the next of each dimension."""
+        array = self._a
+        if array.size == 0 and isinstance(array, np.ndarray) and array.flags.c_contiguous:
+            strides = contiguous_strides(array.shape)
+        else:
+            strides = tuple(step // array.itemsize for step in array.strides)
+        return strides if dim is None else strides[dim]
+
+    def storage_offset(self) -> int:
+        """The position of the first element in the memory that the tensor is a view of, in elements."""
+        array = self._a
+        owner = array
+        while isinstance(getattr(owner, "base", None), np.ndarray):
+            owner = owner.base
+        if owner is array or array.size == 0:
+            return 0
+        return (array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]) // array.itemsize
+
+    def data_ptr(self) -> int:
+        """The address of the first element; 0 for an empty tensor."""
+        return self._memory().__array_interface__["data"][0] if self._a.size else 0
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self._a.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        return self._a.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._a.size * self._a.itemsize
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements stand in memory in row-major order."""
+        array = self._a
+        if array.ndim == 0:
+            return True
+        return is_contiguous(array.shape, tuple(step // array.itemsize for step in array.strides))
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        return self.dtype.is_signed
+
+    def is_inference(self) -> bool:
+        """Whether the tensor was made in inference mode (a view of one counts)."""
+        return self._v is INFERENCE
+
+    def get_device(self) -> int:
+        return -1
+
+    is_cuda = is_mps = is_sparse = is_quantized = is_meta = is_mkldnn = is_nested = False
+    is_cpu = True
+    names = property(lambda self: (None,) * self._a.ndim)
+
+    # ---------------------------------------------------------------- its place in the graph
+    def _refresh(self) -> Any:
+        """The node, made anew where the memory of a view has changed under it."""
+        view = self._view
+        if view is not None and view.seen != self._v[0]:
+            view.refresh(self)
+        return self._node
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._node is not None or (self._view is not None and self._view.base._node is not None)
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise RuntimeError("requires_grad must be a bool")
+        node = self._refresh()
+        if node is not None and node is not LEAF:
+            if value:
+                return
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't "
+                "require differentiation use var_no_grad = var.detach()." + f" (It was computed by {node.name()} at {node.where()}.)"
+            )
+        if value and not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise RuntimeError(f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}")
+        if self._v is INFERENCE and value and not modes.is_inference_mode_enabled():
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed. Make a clone first: t.clone().requires_grad_()"
+            )
+        self._node = LEAF if value else None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        view = self._view
+        if view is not None and view.seen != self._v[0]:
+            view.refresh(self, always=True)
+        node = self._node
+        return None if node is None or node is LEAF else node.node_of()
+
+    @property
+    def output_nr(self) -> int:
+        node = self._refresh()
+        return 0 if node is None or node is LEAF else node.output_nr
+
+    @property
+    def is_leaf(self) -> bool:
+        node = self._refresh()
+        return node is None or node is LEAF
+
+    @property
+    def _version(self) -> int:
+        cell = self._v
+        if cell is INFERENCE:
+            raise RuntimeError("Inference tensors do not track version counter.")
+        return 0 if cell is None else cell[0]
+
+    @property
+    def _base(self) -> Tensor | None:
+        return None if self._view is None else self._view.base
+
+    def _is_view(self) -> bool:
+        return self._view is not None
+
+    @property
+    def grad(self) -> Tensor | None:
+        if self._grad is None and not self.is_leaf and not self.retains_grad:
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. It stays None: gradients are kept for leaves "
+                f"only, and this tensor was computed by {self._node.name()} at {self._node.where()}. Call .retain_grad() on it before "
+                "backward() to keep its gradient, or read .grad of the leaf that was meant.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is None:
+            self._grad = None
+            return
+        if not isinstance(value, Tensor):
+            raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+        if value is self:
+            raise RuntimeError("can't assign Variable as its own grad")
+        expected = self.grad_dtype or self.dtype
+        if value.dtype is not expected:
+            raise RuntimeError(
+                f"attempting to assign a gradient with dtype '{value.dtype.name}' to a tensor with grad_dtype '{expected.name}'. "
+                f"The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype); convert it with .to({expected})."
+            )
+        if value._a.shape != self._a.shape:
+            raise RuntimeError(
+                f"assigned grad has data of a different size: the gradient has {list(value._a.shape)}, the tensor {list(self._a.shape)}"
+            )
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    @property
+    def retains_grad(self) -> bool:
+        node = self._node
+        return node is not None and node is not LEAF and node.retains(self)
+
+    # ---------------------------------------------------------------- memory
+    def _memory(self) -> Array:
+        """The payload as an array whose memory others may share from now on."""
+        array = self._a
+        if not isinstance(array, np.ndarray):
+            array = self._a = np.asarray(array)
+        return array
+
+    def _cell(self) -> list[Any]:
+        """The version counter, made on first use."""
+        cell = self._v
+        if cell is None:
+            cell = self._v = [0]
+        return cell
+
+    @property
+    def data(self) -> Tensor:
+        out = wrap(self._memory())
+        out._v = INFERENCE if self._v is INFERENCE else [0]
+        return out
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self._node is not None and not (value.dtype.is_floating_point or value.dtype.is_complex):
+            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+        self._a = value._memory()
+
+    def numpy(self, *, force: bool = False) -> Array:
+        """The tensor's memory as a NumPy array: no copy, writes show on both sides.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor requires grad, unless `force`: the array would silently leave the graph.
+        """
+        if self._refresh() is not None and not force and modes.is_grad_enabled():
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return self._memory()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def item(self) -> Any:
+        """The one element as a Python number."""
+        if self._a.size != 1:
+            raise RuntimeError(f"a Tensor with {self._a.size} elements cannot be converted to Scalar")
+        return self._a.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers; a number for a 0-d tensor."""
+        return self._a.tolist()
+
+    # ---------------------------------------------------------------- Python's protocol
+    def __bool__(self) -> bool:
+        array = self._a
+        if array.size != 1:
+            many = "more than one value" if array.size else "no values"
+            raise RuntimeError(f"Boolean value of Tensor with {many} is ambiguous")
+        return bool(array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self._a.size != 1 or self._a.dtype.kind not in "iub":
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self._a.item())
+
+    def __len__(self) -> int:
+        if self._a.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._a.shape[0]
+
+    def __format__(self, spec: str) -> str:
+        if self._a.ndim == 0 and type(self) is Tensor:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
+    def __repr__(self, *, tensor_contents: str | None = None) -> str:
+        node = self._refresh()
+        suffixes: list[str] = []
+        if node is LEAF:
+            suffixes.append("requires_grad=True")
+        elif node is not None:
+            suffixes.append(f"grad_fn=<{node.name()}>")
+        return tensor_text(
+            np.asarray(self._a), dtype_name=self.dtype.name, default_names=names_left_out(), suffixes=suffixes, label="tensor"
+        )
+
+    def __copy__(self) -> Tensor:
+        out = wrap(self._memory(), self._node)
+        out.__class__ = self.__class__
+        out._v, out._view = self._cell(), self._view
+        out.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_grad", "_accumulator")})
+        return out
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
+                f"This one was computed by {self._node.name()} at {self._node.where()}; write t.detach().clone() for a copy of its value."
+            )
+        found = memo.get(id(self))
+        if found is not None:
+            return found
+        # the memory is copied once per storage, so that tensors that shared it share the copy too
+        source = self._memory()
+        out = wrap(_deepcopy_memory(source, memo), self._node)
+        out.__class__ = self.__class__
+        memo[id(self)] = out
+        if self._grad is not None:
+            out._grad = copy.deepcopy(self._grad, memo)
+        for name, value in self.__dict__.items():
+            if name not in ("_grad", "_accumulator", "_hooks", "_post_accumulate_hooks"):
+                out.__dict__[name] = copy.deepcopy(value, memo)
+        return out
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if not self.is_leaf:
+            warnings.warn(
+                f"pickling a tensor that {self._node.name()} computed at {self._node.where()}: its value is kept, its history is not",
+                UserWarning,
+                stacklevel=2,
+            )
+        state = {k: v for k, v in self.__dict__.items() if not k.startswith("_") and k != "grad_dtype"}
+        return _rebuild, (self.__class__, np.asarray(self._a), self._node is not None), state or None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(self.__class__), *self.__dict__})
+
+    # ---------------------------------------------------------------- devices, of which there is one
+    def cpu(self, memory_format: Any = None) -> Tensor:
+        """The tensor itself: there is no other device."""
+        return self
+
+    def cuda(self, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+        """There is no CUDA device here; always an error."""
+        check_device("cuda" if device is None else device)
+        return self
+
+    def is_pinned(self, device: Any = None) -> bool:
+        return False
+
+    def pin_memory(self, device: Any = None) -> Tensor:
+        """The tensor itself: memory is pinned only for the sake of other devices."""
+        return self
+
+
+def _deepcopy_memory(source: Array, memo: dict[int, Any]) -> Array:
+    owner = source
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    if owner is source or owner.dtype != source.dtype or not owner.flags.c_contiguous:
+        return source.copy(order="K")
+    key = ("memory", id(owner))
+    copied = memo.get(key)  # pyright: ignore[reportArgumentType,reportCallIssue]  # a memo takes any key
+    if copied is None:
+        copied = memo[key] = owner.copy()  # pyright: ignore[reportArgumentType]  # a memo takes any key
+    offset = source.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    return np.ndarray(source.shape, source.dtype, copied.data, offset, source.strides)
+
+
+def _rebuild(cls: type[Tensor], array: Array, requires_grad: bool) -> Tensor:
+    out = wrap(array, LEAF if requires_grad else None)
+    out.__class__ = cls
+    return out
+
+
+def wrap(payload: Payload, node: Any = None) -> Tensor:
+    """A tensor around a payload that nothing else owns."""
+    out = new(Tensor)
+    out._a = payload
+    out._node = node
+    out._v = None
+    out._view = None
+    return out
+
+
+def mark_modified(tensor: Tensor, name: str) -> None:
+    """Count one change of the tensor's memory and, where somebody may care, remember what made it and where."""
+    cell = tensor._v
+    if cell is None:
+        tensor._v = [1]
+    elif cell is not INFERENCE:
+        cell[0] += 1
+        cell[1:] = (name, *place())
+
+
+def modified_by(cell: list[Any]) -> str:
+    """Who changed the memory last, for an error message; empty if that is not known."""
+    return f"{cell[1]} at {describe(cell[2], cell[3])}" if len(cell) == 4 else ""
+
+
+#: Types whose instances the fast lanes may take apart: no transform, no override, just a payload and a node.
+plain: set[type] = {Tensor}

@@ -1,0 +1,277 @@
+"""Copies, casts, `to`, `detach`, and writing one tensor into another."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ndgrad.base import modes
+from ndgrad.base.devices import check_device, contiguous_format, device, layout, memory_format
+from ndgrad.base.dtypes import (
+    as_dtype,
+    bool_,
+    complex64,
+    complex128,
+    dtype,
+    float16,
+    float32,
+    float64,
+    from_numpy_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    numpy_dtype,
+    uint8,
+)
+from ndgrad.core.inplace import check_target, write
+from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
+from ndgrad.ops.declare import function, general, linear, rule_helper
+
+
+def _cast_back(xp: Any, g: Any, x_dtype: Any) -> Any:
+    return g  # the engine converts every cotangent to the dtype of what it belongs to
+
+
+@general(vjp=[_cast_back], node_name="ToCopyBackward0", jvp=lambda xp, tangents, dtype: xp.to_dtype(tangents[0], dtype=dtype))
+def to_dtype(x: Any, *, dtype: dtype) -> Any:
+    """The elements in another dtype, in memory of their own."""
+    return np.asarray(x).real.astype(numpy_dtype(dtype)) if x.dtype.kind == "c" and not dtype.is_complex and dtype is not bool_ else (
+        x.astype(numpy_dtype(dtype))
+    )
+
+
+@linear(transpose=lambda xp, g: g, node_name="CloneBackward0")
+def clone_strided(x: Any, *, order: str = "K") -> Any:
+    """A copy in memory of its own: in the operand's order of dims ("K"), or row-major ("C")."""
+    return np.array(x, order=order, copy=True, subok=False)  # pyright: ignore[reportArgumentType]  # "K" or "C"
+
+
+@function(out=False)
+def clone(input: Tensor, *, memory_format: memory_format | None = None) -> Tensor:
+    """A copy of a tensor, through which gradients flow."""
+    return clone_strided(input, order="C" if memory_format is contiguous_format else "K")
+
+
+rule_helper("clone", lambda x: np.array(x, copy=True), clone)
+
+
+@general(vjp=[None, lambda xp, g: g], node_name="CopyBackwards", jvp=lambda xp, tangents: tangents[1])
+def overwrite(x: Any, y: Any) -> Any:
+    """`y` in the shape and dtype of `x`: the value of `x.copy_(y)`."""
+    if np.shape(y) != x.shape:
+        y = np.broadcast_to(y, x.shape)
+    if y.dtype.kind == "c" and x.dtype.kind != "c":
+        y = y.real
+    return y.astype(x.dtype, copy=False)
+
+
+@function(as_function=False, name="copy_")
+def copy_into(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """Write the elements of `src`, broadcast and converted, into the tensor."""
+    check_target(self, "copy_")
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+    shape, given = self._a.shape, src._a.shape
+    lead = len(shape) - len(given)
+    if lead < 0 or any(wide not in (size, size if size == wide else wide) or size not in (1, wide) for size, wide in zip(given, shape[max(lead, 0) :], strict=False)):
+        raise RuntimeError(
+            f"output with shape {list(shape)} doesn't match the broadcast shape of the source {list(given)} in copy_"
+            if lead < 0
+            else f"The size of tensor a ({_mismatch(shape, given)[0]}) must match the size of tensor b ({_mismatch(shape, given)[1]}) at "
+            f"non-singleton dimension {_mismatch(shape, given)[2]}"
+        )
+    if self is src:
+        return self
+    recording = modes.is_grad_enabled() and (self.requires_grad or src.requires_grad)
+    source = src if recording or not np.shares_memory(self._a, src._a) else clone(src)
+    return write(self, overwrite(self.detach() if recording else self, source), "copy_")
+
+
+def _mismatch(shape: tuple[int, ...], given: tuple[int, ...]) -> tuple[int, int, int]:
+    lead = len(shape) - len(given)
+    for axis in range(len(given) - 1, -1, -1):
+        if given[axis] not in (1, shape[lead + axis]):
+            return shape[lead + axis], given[axis], lead + axis
+    raise AssertionError("the shapes do broadcast")
+
+
+@function(as_function=False, name="_write_out")
+def write_result(self: Tensor, value: Tensor, name: str) -> Tensor:
+    """What `out=` does: resize the target where the shape differs, then write."""
+    if not isinstance(self._a, np.ndarray):
+        self._memory()
+    if self._a.shape != value._a.shape:
+        if self._a.size:
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape {list(self._a.shape)}, which does not match the required "
+                f"output shape {list(value._a.shape)} of {name}. Give out= an empty tensor (torch.empty(0)) or one of the right shape.",
+                UserWarning,
+                stacklevel=4,
+            )
+        self._a = np.empty(value._a.shape, self._a.dtype)
+    with_grad = modes.set_mode("grad", False)
+    try:
+        return write(self, value, name)
+    finally:
+        modes.set_mode("grad", with_grad)
+
+
+@function
+def detach(input: Tensor) -> Tensor:
+    """The same memory and version counter without the history: no gradient flows back through it."""
+    out = wrap(input._memory())
+    out._v = INFERENCE if input._v is INFERENCE else input._cell()
+    if input._node is not None:
+        out._cut = "was made by detach()"
+    return out
+
+
+@function(as_function=False)
+def detach_(self: Tensor) -> Tensor:
+    """Forget the tensor's history."""
+    if self._view is not None:
+        raise RuntimeError(
+            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view "
+            "is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
+            "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
+        )
+    self._node = None
+    return self
+
+
+@function(as_function=False)
+def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
+    """Start (or stop) recording operations on this leaf; returns the tensor."""
+    self.requires_grad = requires_grad
+    return self
+
+
+def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, bool, Any]:
+    """dtype, copy and memory format out of the overloads of `to`."""
+    wanted: dtype | None = None
+    copy = bool(kwargs.pop("copy", False))
+    form = kwargs.pop("memory_format", None)
+    kwargs.pop("non_blocking", None)
+    positional = list(args)
+    if "other" in kwargs:
+        positional.insert(0, kwargs.pop("other"))
+    if "device" in kwargs:
+        check_device(kwargs.pop("device"))
+    if "dtype" in kwargs:
+        given = kwargs.pop("dtype")
+        wanted = None if given is None else as_dtype(given)
+    if kwargs:
+        raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
+    flags: list[bool] = []
+    for value in positional:
+        if isinstance(value, Tensor):
+            wanted = value.dtype
+        elif isinstance(value, dtype) or value in (float, int, bool, complex):
+            wanted = as_dtype(value)
+        elif isinstance(value, bool):
+            flags.append(value)
+        elif value is None or isinstance(value, (str, device)):
+            check_device(value)
+        else:
+            raise TypeError(f"to(): expected a dtype, a device or a tensor, not {type(value).__name__}")
+    if len(flags) > 1:
+        copy = flags[1]
+    return wanted, copy, form
+
+
+@function(as_function=False)
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """The tensor in another dtype (or on another device, of which there is one); itself where nothing changes, unless `copy`."""
+    wanted, copy, form = _parse_to(args, kwargs)
+    if wanted is None or wanted is self.dtype:
+        return clone(self, memory_format=form) if copy or (form is contiguous_format and not self.is_contiguous()) else self
+    return cast(self, wanted)
+
+
+def cast(tensor: Tensor, wanted: dtype) -> Tensor:
+    """The tensor in the dtype, itself where it has it already."""
+    return tensor if from_numpy_dtype[tensor._a.dtype] is wanted else to_dtype(tensor, dtype=wanted)
+
+
+@function(as_function=False)
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the dtype of another."""
+    return cast(self, other.dtype)
+
+
+@function(as_function=False, name="type")
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The legacy name of the tensor's type, or the tensor in another dtype."""
+    if dtype is None:
+        return f"torch.{LEGACY_NAMES[self.dtype]}"
+    if isinstance(dtype, str):
+        names = {f"torch.{name}": kind for kind, name in LEGACY_NAMES.items()}
+        if dtype not in names:
+            raise ValueError(f"invalid type: '{dtype}'")
+        dtype = names[dtype]
+    return cast(self, as_dtype(dtype))
+
+
+LEGACY_NAMES = {
+    float16: "HalfTensor",
+    float32: "FloatTensor",
+    float64: "DoubleTensor",
+    complex64: "ComplexFloatTensor",
+    complex128: "ComplexDoubleTensor",
+    bool_: "BoolTensor",
+    uint8: "ByteTensor",
+    int8: "CharTensor",
+    int16: "ShortTensor",
+    int32: "IntTensor",
+    int64: "LongTensor",
+}
+
+
+def _cast_method(name: str, wanted: dtype) -> None:
+    def method(self: Tensor, memory_format: memory_format | None = None) -> Tensor:
+        return cast(self, wanted)
+
+    method.__name__, method.__doc__ = name, f"The tensor as {wanted}; itself if it is that already."
+    function(method, as_function=False)
+
+
+for _name, _dtype in {
+    **{"float": float32, "double": float64, "half": float16, "int": int32, "long": int64, "short": int16, "char": int8},
+    **{"byte": uint8, "bool": bool_, "cfloat": complex64, "cdouble": complex128},
+}.items():
+    _cast_method(_name, _dtype)
+
+
+@function(as_function=False)
+def contiguous(self: Tensor, memory_format: memory_format = contiguous_format) -> Tensor:
+    """The tensor in row-major memory: itself, or a copy."""
+    return self if self.is_contiguous() else clone_strided(self, order="C")
+
+
+@function(method=False)
+def is_tensor(obj: Any) -> bool:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+@function
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape."""
+    return input._a.shape == other._a.shape
+
+
+@function(as_function=False)
+def is_set_to(self: Tensor, tensor: Tensor) -> bool:
+    """Whether two tensors are the same memory, seen the same way."""
+    x, y = self._memory(), tensor._memory()
+    return x.__array_interface__["data"] == y.__array_interface__["data"] and x.shape == y.shape and x.strides == y.strides
+
+
+def is_layout(value: Any) -> bool:
+    return value is None or isinstance(value, layout)
+
+
+LEAF_MARK = LEAF

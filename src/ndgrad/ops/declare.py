@@ -1,0 +1,263 @@
+"""How an operation is declared: once, with its family; its function, method and in-place twin follow.
+
+    tan = elementwise(np.tan, policy=FLOAT, partials=[lambda xp, g, out: g * (1 + out * out)], domain=(-1.3, 1.3))
+
+declares a primitive whose kernel is a ufunc; with a kernel of its own, the same call decorates a function:
+
+    @linear(transpose=lambda xp, g, x_shape: xp.expand(g, shape=x_shape))
+    def sum_all(x): ...
+
+`function` exposes what is not one primitive, or whose arguments need reading first (`dim=None`, `keepdim`, overloads).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ndgrad.base import modes
+from ndgrad.core.families import binary_lane, unary_lane
+from ndgrad.core.inplace import in_place as make_in_place
+from ndgrad.core.inplace import ufunc_in_place
+from ndgrad.core.primitive import (
+    ELEMENTWISE,
+    FLOAT,
+    GENERAL,
+    KEEP,
+    LINEAR,
+    MULTILINEAR,
+    NONDIFFERENTIABLE,
+    PROMOTE,
+    Primitive,
+    Rule,
+    apply,
+    raw,
+    recorded,
+)
+from ndgrad.core.tensor import LEAF, Tensor
+
+__all__ = [
+    *("FLOAT", "GENERAL", "KEEP", "PROMOTE"),
+    *("Entry", "elementwise", "function", "general", "linear", "multilinear", "nondifferentiable", "rule_helper", "table"),
+]
+
+Function = Callable[..., Any]
+
+
+class Entry:
+    """One public name: its function, and whether it is a function, a method, or both."""
+
+    __slots__ = ("as_function", "as_method", "domain", "function", "in_place", "method", "name", "out", "primitive")
+
+    def __init__(
+        self,
+        name: str,
+        function: Function,
+        *,
+        primitive: Primitive | None = None,
+        as_function: bool = True,
+        as_method: bool = True,
+        in_place: Function | None = None,
+        out: bool = False,
+        domain: tuple[float, float] | None = None,
+    ) -> None:
+        self.name = name
+        self.method = function  # methods take no `out=`, so they are spared its price
+        self.function = with_out(function, name) if out else function
+        self.primitive = primitive
+        self.as_function, self.as_method = as_function, as_method
+        self.in_place = in_place
+        self.out = out
+        self.domain = domain
+
+
+#: Every public operation by name; read once, when `ndgrad.ops` binds them.
+table: dict[str, Entry] = {}
+#: Every primitive by name, public or not.
+primitives: dict[str, Primitive] = {}
+
+
+def _declare(
+    kernel: Function | None,
+    family: str,
+    *,
+    name: str | None = None,
+    public: bool | None = None,
+    aliases: Sequence[str] = (),
+    method: bool = True,
+    in_place: bool = True,
+    out: bool = True,
+    domain: tuple[float, float] | None = None,
+    doc: str = "",
+    **facts: Any,
+) -> Any:
+    """Make the primitive; where its signature is all a user may pass, make the public names as well."""
+
+    def declare(body: Function) -> Function:
+        nin = getattr(body, "nin", None)
+        primitive = Primitive(_named_ufunc(body) if nin else body, family, name=name or body.__name__, **facts)
+        if nin:
+            primitive.kernel = body  # the ufunc itself: one frame less
+        own = primitive.name
+        if own in primitives:
+            raise TypeError(f"the primitive {own} is declared twice")
+        primitives[own] = primitive
+        lanes = not primitive.params and not primitive.variadic and primitive.outputs == 1 and primitive.policy != KEEP
+        exposed = lanes if public is None else public
+        call: Function
+        if len(primitive.operands) == 1 and lanes:
+            call = unary_lane(primitive)
+        elif len(primitive.operands) == 2 and (lanes or (family == MULTILINEAR and not primitive.params)):
+            call = binary_lane(primitive)
+        else:
+            call = _general_call(primitive)
+        call.__name__ = call.__qualname__ = own
+        call.__doc__ = doc or body.__doc__
+        call.primitive = primitive  # pyright: ignore[reportFunctionMemberAccess]  # functions take attributes
+        setattr(raw, own, primitive.kernel)
+        setattr(recorded, own, call)
+        if exposed:
+            twin = None
+            if in_place:
+                twin = ufunc_in_place(body, call, own + "_") if isinstance(body, np.ufunc) else make_in_place(call, own + "_")
+            _expose((own, *aliases), call, primitive=primitive, as_method=method, in_place=twin, out=out, domain=domain)
+        return call
+
+    return declare if kernel is None else declare(kernel)
+
+
+def _named_ufunc(ufunc: Any) -> Function:
+    """A Python function with the signature that a ufunc's primitive has."""
+    if ufunc.nin == 1:
+
+        def one(x: Any) -> Any:
+            return ufunc(x)
+
+        one.__name__ = ufunc.__name__
+        return one
+
+    def two(x: Any, y: Any) -> Any:
+        return ufunc(x, y)
+
+    two.__name__ = ufunc.__name__
+    return two
+
+
+def _general_call(primitive: Primitive) -> Function:
+    def call(*operands: Any, **params: Any) -> Any:
+        return apply(primitive, operands, params)
+
+    return call
+
+
+def _expose(names: Sequence[str], function: Function, *, in_place: Function | None, **facts: Any) -> None:
+    for name in names:
+        if name in table:
+            raise TypeError(f"the operation {name} is declared twice")
+        table[name] = Entry(name, function, in_place=in_place, **facts)
+
+
+def elementwise(kernel: Any = None, *, partials: Sequence[Rule | None] = (), policy: str = PROMOTE, **facts: Any) -> Any:
+    """An operation on each element. `partials`: per operand, the map from `g` to `g` times the local derivative.
+
+    The same map serves backward (conjugated for complex numbers) and forward mode; broadcast dims are summed by the engine.
+    """
+    return _declare(kernel, ELEMENTWISE, rules=partials, policy=policy, **facts)
+
+
+def linear(kernel: Any = None, *, transpose: Rule, policy: str = KEEP, **facts: Any) -> Any:
+    """A linear map of its one operand, over the reals and the complex numbers alike. `transpose`: its transpose."""
+    return _declare(kernel, LINEAR, rules=[transpose], policy=policy, **facts)
+
+
+def multilinear(kernel: Any = None, *, transposes: Sequence[Rule], policy: str = KEEP, **facts: Any) -> Any:
+    """Linear in each operand while the others are held. `transposes`: per operand, the transpose (without conjugates)."""
+    return _declare(kernel, MULTILINEAR, rules=transposes, policy=policy, **facts)
+
+
+def general(kernel: Any = None, *, vjp: Sequence[Rule | None] = (), policy: str = KEEP, **facts: Any) -> Any:
+    """Anything else. `vjp`: per operand, its cotangent (conjugates included); or `joint=`, one function for all of them."""
+    return _declare(kernel, GENERAL, rules=vjp, policy=policy, **facts)
+
+
+def nondifferentiable(kernel: Any = None, *, policy: str = PROMOTE, **facts: Any) -> Any:
+    """No derivative, or zero everywhere: comparisons, rounding to integers, positions."""
+    return _declare(kernel, NONDIFFERENTIABLE, policy=policy, **facts)
+
+
+def function(
+    body: Function | None = None,
+    *,
+    name: str | None = None,
+    aliases: Sequence[str] = (),
+    as_function: bool = True,
+    method: bool = True,
+    in_place: bool = False,
+    copies: bool = False,
+    out: bool = False,
+    primitive: Function | None = None,
+    domain: tuple[float, float] | None = None,
+) -> Any:
+    """Expose a Python function as an operation.
+
+    Parameters
+    ----------
+    in_place : make a twin `name_` as well.
+    copies : the function is made of several recorded operations, so the twin must compute from a copy of its target.
+    out : the function form takes `out=`.
+    primitive : the declared primitive that the function comes down to, if it is one.
+    """
+
+    def declare(body: Function) -> Function:
+        own = name or body.__name__
+        twin = make_in_place(body, own + "_", copies=copies) if in_place else None
+        found = getattr(primitive, "primitive", None)
+        names = (own, *aliases)
+        _expose(names, body, primitive=found, as_function=as_function, as_method=method, in_place=twin, out=out, domain=domain)
+        return body
+
+    return declare if body is None else declare(body)
+
+
+def rule_helper(name: str, on_raw: Function, on_recorded: Function) -> None:
+    """Give rules a name that is not a primitive: one function for payloads, one for tensors."""
+    setattr(raw, name, on_raw)
+    setattr(recorded, name, on_recorded)
+
+
+def with_out(function: Function, name: str) -> Function:
+    """Add PyTorch's `out=`: the result is written into a given tensor, which is resized to fit."""
+
+    @functools.wraps(function)
+    def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if out is None:
+            return result
+        if isinstance(result, tuple):
+            for target, value in zip(out, result, strict=True):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]  # a tuple of tensors
+                write_out(target, value, name)
+            return type(result)(*out) if hasattr(result, "_fields") else tuple(out)  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType,reportUnknownMemberType]  # a namedtuple
+        return write_out(out, result, name)
+
+    return call
+
+
+def write_out(target: Any, value: Tensor, name: str) -> Tensor:
+    """Write a result into the tensor given as `out=`."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(target).__name__}")
+    if modes.is_grad_enabled():
+        if value.requires_grad:
+            raise RuntimeError(
+                f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+            )
+        if target.requires_grad:
+            raise RuntimeError(
+                f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+                if target._node is not LEAF
+                else "a leaf Variable that requires grad is being used in an in-place operation."
+            )
+    return target._write_out(value, name)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops

@@ -1,0 +1,90 @@
+"""Python's operators on tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ndgrad.core.families import binary_lane
+from ndgrad.core.tensor import Tensor
+from ndgrad.ops.declare import primitives
+from ndgrad.ops.declare import table as _table
+
+
+def _lane(name: str) -> Callable[..., Any]:
+    """An operator that is exactly one primitive of two operands."""
+    return binary_lane(primitives[name], operator=True)
+
+
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator that is a function of the table: foreign operands are left to their own type."""
+
+    def operator(self: Tensor, other: Any) -> Any:
+        if isinstance(other, (Tensor, int, float, complex, np.generic, np.ndarray)):
+            return function(self, other)
+        return NotImplemented
+
+    return operator
+
+
+def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    def operator(self: Tensor, other: Any) -> Any:
+        if isinstance(other, (Tensor, int, float, complex, np.generic, np.ndarray)):
+            return function(other, self)
+        return NotImplemented
+
+    return operator
+
+
+class _Partial(dict[str, Any]):
+    def __missing__(self, key: str) -> Any:
+        from types import SimpleNamespace
+        return SimpleNamespace(method=None, in_place=lambda *a: None)
+
+
+def operators() -> dict[str, Callable[..., Any]]:
+    """All of them by their Python names; called once the table is complete."""
+    table = _Partial(_table)
+    found: dict[str, Callable[..., Any]] = {
+        "__add__": _lane("add_tensors"),
+        "__radd__": _lane("add_tensors"),
+        **({"__sub__": _lane("sub_tensors")} if "sub_tensors" in primitives else {}),
+        "__mul__": _lane("mul"),
+        "__rmul__": _lane("mul"),
+        "__truediv__": _lane("div_true"),
+        "__matmul__": _guarded(table["matmul"].method),
+        "__rmatmul__": _swapped(table["matmul"].method),
+        "__rsub__": _guarded(table["rsub"].method),
+        "__rtruediv__": _swapped(table["div"].method),
+        "__rpow__": _swapped(table["pow"].method),
+        "__rfloordiv__": _swapped(table["floor_divide"].method),
+        "__rmod__": _swapped(table["remainder"].method),
+        "__neg__": table["neg"].method,
+        "__pos__": lambda self: self,
+        "__abs__": table["abs"].method,
+        "__invert__": table["bitwise_not"].method,
+    }
+    plain = {
+        **{"__pow__": "pow", "__floordiv__": "floor_divide", "__mod__": "remainder"},
+        **{"__eq__": "eq", "__ne__": "ne", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge"},
+        **{"__and__": "bitwise_and", "__or__": "bitwise_or", "__xor__": "bitwise_xor"},
+        **{"__lshift__": "bitwise_left_shift", "__rshift__": "bitwise_right_shift"},
+    }
+    for dunder, name in plain.items():
+        found[dunder] = _guarded(table[name].method)
+    for dunder, name in (("__rand__", "bitwise_and"), ("__ror__", "bitwise_or"), ("__rxor__", "bitwise_xor")):
+        found[dunder] = _guarded(table[name].method)
+    for dunder, name in (("__rlshift__", "bitwise_left_shift"), ("__rrshift__", "bitwise_right_shift")):
+        found[dunder] = _swapped(table[name].method)
+    in_place = {
+        **{"__iadd__": "add", "__isub__": "sub", "__imul__": "mul", "__itruediv__": "div", "__ipow__": "pow"},
+        **{"__ifloordiv__": "floor_divide", "__imod__": "remainder", "__iand__": "bitwise_and", "__ior__": "bitwise_or"},
+        **{"__ixor__": "bitwise_xor", "__ilshift__": "bitwise_left_shift", "__irshift__": "bitwise_right_shift"},
+    }
+    for dunder, name in in_place.items():
+        twin = table[name].in_place
+        assert twin is not None, name
+        found[dunder] = twin
+    return found
