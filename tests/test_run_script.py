@@ -7,7 +7,6 @@ import subprocess
 import sys
 import zipfile
 
-
 import pytest
 
 NDGRAD = [sys.executable, "-m", "ndgrad", "run"]
@@ -22,7 +21,7 @@ def run(command, directory, **options):
 def outcome(result):
     """What a person sees; the frames that `python -m` itself adds to a traceback are python's own."""
     without_runpy = re.sub(r'  File "<frozen runpy>".*\n', "", result.stderr)
-    return result.returncode, result.stdout, without_runpy
+    return result.returncode, re.sub(r"0x[0-9a-f]+", "0x", result.stdout), without_runpy
 
 
 def same_as_python(arguments, directory, **options):
@@ -54,6 +53,13 @@ def test_the_script_sees_its_arguments_path_and_globals(tmp_path, arguments):
     assert result.returncode == 0 and "__main__" in result.stdout
 
 
+@pytest.mark.parametrize("path", ["./program.py", "below/../program.py"])
+def test_the_path_of_the_script_stays_as_it_was_typed(tmp_path, path):
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "program.py", WORLD + "1 / 0")
+    assert same_as_python([path], tmp_path).returncode == 1
+
+
 def test_a_linked_script_imports_from_where_it_is(tmp_path):
     write(tmp_path / "real" / "helper.py", "where = 'beside the real file'\n")
     script = write(tmp_path / "real" / "program.py", WORLD + "import helper; print(helper.where)")
@@ -70,9 +76,10 @@ def test_stdin_is_a_script(tmp_path):
 def test_a_module_by_its_name(tmp_path):
     write(tmp_path / "package" / "__init__.py", "import sys; print('parent sees', sys.argv[0])\n")
     write(tmp_path / "package" / "program.py", WORLD)
-    write(tmp_path / "package" / "__main__.py", "from . import program; print(__package__, __spec__.name)")
+    write(tmp_path / "package" / "__main__.py", "from . import other; print(__package__, __spec__.name, __name__)")
+    write(tmp_path / "package" / "other.py", "print(__name__)")
     assert same_as_python(["-m", "package.program", "-m", "x"], tmp_path).returncode == 0
-    assert "package package.__main__" in same_as_python(["-m", "package"], tmp_path).stdout
+    assert "package package.__main__ __main__" in same_as_python(["-m", "package"], tmp_path).stdout
 
 
 def test_a_directory_and_a_zip_file_with_a_main(tmp_path):
@@ -82,16 +89,7 @@ def test_a_directory_and_a_zip_file_with_a_main(tmp_path):
         for name in ("__main__.py", "part.py"):
             archive.write(tmp_path / "app" / name, name)
     for target in ("app", "app.zip"):
-        shown = re.sub(r"0x[0-9a-f]+", "0x", same_with_addresses_removed([target, "x"], tmp_path).stdout)
-        assert "part" in shown
-
-
-def same_with_addresses_removed(arguments, directory):
-    ours, theirs = run(NDGRAD + arguments, directory), run(PYTHON + arguments, directory)
-    for result in (ours, theirs):
-        result.stdout = re.sub(r"0x[0-9a-f]+", "0x", result.stdout)
-    assert outcome(ours) == outcome(theirs)
-    return ours
+        assert "part" in same_as_python([target, "x"], tmp_path).stdout
 
 
 @pytest.mark.parametrize(
@@ -148,7 +146,7 @@ def test_a_recursion_error_is_shown_in_short(tmp_path):
     assert re.sub(r"repeated \d+", "repeated", ours.stderr) == re.sub(r"repeated \d+", "repeated", theirs.stderr)
 
 
-@pytest.mark.parametrize("source", ["x = (1,\n", "print('a')\n  y = 2\n", "# coding: latin-1\nprint(ascii('\xe9'))\n", "x = 'a\x00b'\n"])
+@pytest.mark.parametrize("source", ["x = (1,\n", "print('a')\n  y = 2\n", "# coding: latin-1\nprint(ascii('\xe9'))\n"])
 def test_source_that_does_not_compile_or_is_encoded(tmp_path, source):
     (tmp_path / "program.py").write_bytes(source.encode("latin-1"))
     same_as_python(["program.py"], tmp_path)
@@ -210,10 +208,10 @@ def test_what_cannot_be_started_is_one_line_and_exit_code_2(tmp_path, arguments,
 
 
 def test_the_working_directory_is_not_a_place_to_import_from(tmp_path):
-    write(tmp_path / "json.py", "raise RuntimeError('shadowed')\n")
-    write(tmp_path / "below" / "program.py", "import json; print(Path if False else json.dumps([1]))\n".replace("Path if False else ", ""))
-    result = run([*NDGRAD, os.path.join("below", "program.py")], tmp_path, input="")
-    assert (result.returncode, result.stdout) == (0, "[1]\n")
+    write(tmp_path / "colorsys.py", "raise RuntimeError('shadowed')\n")  # of the standard library, and nobody here needs it
+    write(tmp_path / "below" / "program.py", "import colorsys\nprint(colorsys.rgb_to_hsv(0, 0, 0))\n")
+    result = same_as_python([os.path.join("below", "program.py")], tmp_path)
+    assert (result.returncode, result.stdout) == (0, "(0.0, 0.0, 0)\n")
 
 
 def test_help_of_run_is_ours_and_help_of_the_script_is_its_own(tmp_path):
@@ -222,5 +220,3 @@ def test_help_of_run_is_ours_and_help_of_the_script_is_its_own(tmp_path):
     assert "usage: program.py [-h] [--rate RATE]" in same_as_python(["program.py", "--help"], tmp_path).stdout
     assert same_as_python(["program.py", "--rate", "3"], tmp_path).stdout == "Namespace(rate='3')\n"
     assert same_as_python(["program.py", "--unknown"], tmp_path).returncode == 2
-
-

@@ -1,12 +1,20 @@
 """ndgrad: PyTorch's automatic differentiation on NumPy. `import ndgrad as torch`."""
 
+from math import e as e
+from math import inf as inf
+from math import nan as nan
+from math import pi as pi
 from typing import Any
 
 from ndgrad import autograd as autograd
+from ndgrad import linalg as linalg
+from ndgrad import nn as nn
+from ndgrad import random as random
 from ndgrad.autograd import enable_grad as enable_grad
 from ndgrad.autograd import inference_mode as inference_mode
 from ndgrad.autograd import no_grad as no_grad
 from ndgrad.autograd import set_grad_enabled as set_grad_enabled
+from ndgrad.base import return_types as return_types
 from ndgrad.base.devices import contiguous_format as contiguous_format
 from ndgrad.base.devices import device as device
 from ndgrad.base.devices import layout as layout
@@ -49,15 +57,38 @@ from ndgrad.base.memory import configure as _configure_memory
 from ndgrad.base.memory import keep_freed_memory as keep_freed_memory
 from ndgrad.base.modes import is_grad_enabled as is_grad_enabled
 from ndgrad.base.modes import is_inference_mode_enabled as is_inference_mode_enabled
+from ndgrad.base.settings import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from ndgrad.base.settings import compiled_with_cxx11_abi as compiled_with_cxx11_abi
+from ndgrad.base.settings import get_default_device as get_default_device
+from ndgrad.base.settings import get_deterministic_debug_mode as get_deterministic_debug_mode
+from ndgrad.base.settings import get_float32_matmul_precision as get_float32_matmul_precision
+from ndgrad.base.settings import get_num_interop_threads as get_num_interop_threads
+from ndgrad.base.settings import get_num_threads as get_num_threads
+from ndgrad.base.settings import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
+from ndgrad.base.settings import is_warn_always_enabled as is_warn_always_enabled
+from ndgrad.base.settings import set_default_device as set_default_device
+from ndgrad.base.settings import set_deterministic_debug_mode as set_deterministic_debug_mode
+from ndgrad.base.settings import set_float32_matmul_precision as set_float32_matmul_precision
+from ndgrad.base.settings import set_flush_denormal as set_flush_denormal
+from ndgrad.base.settings import set_num_interop_threads as set_num_interop_threads
+from ndgrad.base.settings import set_num_threads as set_num_threads
+from ndgrad.base.settings import set_warn_always as set_warn_always
+from ndgrad.base.settings import use_deterministic_algorithms as use_deterministic_algorithms
 from ndgrad.base.size import Size as Size
+from ndgrad.compat import install_as_torch as install_as_torch
 from ndgrad.core.printing import set_printoptions as set_printoptions
 from ndgrad.core.tensor import Tensor as Tensor
 from ndgrad.ops import functions as _functions
+from ndgrad.ops.legacy import legacy_types as _legacy_types
+from ndgrad.ops.legacy import set_default_tensor_type as set_default_tensor_type
+from ndgrad.ops.random_numbers import Generator as Generator
+from ndgrad.ops.random_numbers import default_generator as default_generator
 
 __version__ = "0.1.0"
 
 _configure_memory()
 globals().update(_functions())
+globals().update(_legacy_types())
 
 
 def __getattr__(name: str) -> Any:

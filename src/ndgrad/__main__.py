@@ -2,7 +2,7 @@
 
 import sys
 
-from ndgrad.cli.main import main
+from ndgrad.cli.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

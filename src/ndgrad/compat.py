@@ -111,7 +111,8 @@ class TorchFinder:
                 return None
             raise ModuleNotFoundError(missing_message(fullname), name=fullname)
         answer_as_torch(name, module)
-        return ModuleSpec(fullname, SameModule(module), origin=getattr(module, "__file__", None), is_package=hasattr(module, "__path__"))
+        loader: Any = SameModule(module)
+        return ModuleSpec(fullname, loader, origin=getattr(module, "__file__", None), is_package=hasattr(module, "__path__"))
 
 
 def asked_by_find_spec(frame: FrameType | None) -> bool:

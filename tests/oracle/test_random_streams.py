@@ -130,7 +130,7 @@ def test_a_long_mixture_keeps_the_position(seed):
     pair = Pair(seed)
     for size in (5, 16, 3, 33, 1, 100, 15, 2):
         pair.fill("uniform_", (size,), "float32")
-        pair.fill("normal_", (size,), "float32", ulps=6)
+        pair.fill("normal_", (size,), "float32", ulps=max(SINGLE, 1))
         pair.same(randperm(pair.ours, size), torch.randperm(size, generator=pair.theirs).numpy())
         pair.fill("normal_", (size,), "float64", 0.5, 1.25, ulps=6)
         pair.fill("random_", (size,), "int64", 0, 10)
@@ -140,7 +140,7 @@ def test_a_long_mixture_keeps_the_position(seed):
         pair.fill("exponential_", (size,), "float32", ulps=1)
         pair.fill("random_", (size,), "int32")
         pair.fill("uniform_", (size,), "float64")
-        pair.fill("normal_", (size,), "complex64", ulps=6)
+        pair.fill("normal_", (size,), "complex64", ulps=max(SINGLE, 1))
 
 
 @pytest.mark.parametrize("dtype", FLOATS + COMPLEX)
@@ -238,9 +238,11 @@ def test_random_in_the_natural_range(size, dtype):
 
 
 @pytest.mark.parametrize("bounds", [
-    (0, 1), (0, 2), (0, 10), (3, 100), (-128, 127), (-5, 6), (0, 2**15), (-(2**31), 2**31 - 1), (0, 2**28 - 1), (0, 2**28), (1, 2**28), (0, 2**30),
+    (0, 1), (0, 2), (0, 10), (3, 100), (-128, 127), (-5, 6), (0, 2**15),
+    (-(2**31), 2**31 - 1), (0, 2**28 - 1), (0, 2**28), (1, 2**28), (0, 2**30),
     (0, 2**32), (-(2**40), 2**40 + 3), (-(2**63), 2**63 - 1), (0, 2**63 - 1), (-5, None), (0, None), (100, None), (-(2**63), None),
-    (-(2**63) + 1, None), (0, 65504), (2**24, 2**25), (2**24 + 1, 2**25 + 5), (-(2**25) - 3, 7), (2**53 + 1, 2**60 + 1), (-2050, 2051), (2049, 2053),
+    (-(2**63) + 1, None), (0, 65504), (2**24, 2**25),
+    (2**24 + 1, 2**25 + 5), (-(2**25) - 3, 7), (2**53 + 1, 2**60 + 1), (-2050, 2051), (2049, 2053),
 ])  # fmt: skip
 @pytest.mark.parametrize("dtype", [*INTEGERS, *UNSIGNED, *FLOATS, "bool"])
 @pytest.mark.filterwarnings("ignore:.*is out of bounds.*:UserWarning")
@@ -256,7 +258,7 @@ def test_random_between_bounds(dtype, bounds):
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8", "uint8", *FLOATS])
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 7, 15, 16, 17, 31, 100, 127, 128, 255, 256, 1000, 2049, 2050, 16385, 20000, 32767, 40000, 100003])
+@pytest.mark.parametrize("size", [*SIZES, 3, 127, 128, 129, 255, 256, 257, 2049, 2050, 20000, 32768, 32769])
 def test_randperm(size, dtype):
     pair = Pair(17)
     try:
@@ -269,8 +271,8 @@ def test_randperm(size, dtype):
 
 
 @pytest.mark.parametrize("name, arguments", [
-    ("exponential_", ()), ("exponential_", (0.3,)), ("exponential_", (1e-3,)), ("cauchy_", ()), ("cauchy_", (-0.3, 1.7)), ("log_normal_", ()),
-    ("log_normal_", (0.3, 0.7)), ("geometric_", (0.3,)), ("geometric_", (0.999,)),
+    ("exponential_", ()), ("exponential_", (0.3,)), ("exponential_", (1e-3,)), ("cauchy_", ()), ("cauchy_", (-0.3, 1.7)),
+    ("log_normal_", ()), ("log_normal_", (0.3, 0.7)), ("geometric_", (0.3,)), ("geometric_", (0.999,)),
 ])  # fmt: skip
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("size", SIZES)
@@ -331,9 +333,11 @@ def test_multinomial(shape, dtype, count, replacement):
 
 @pytest.mark.parametrize("name, dtype, arguments", [
     ("uniform_", "float32", (1.0, 0.0)), ("uniform_", "float32", (-3e38, 3e38)), ("uniform_", "float32", (0.0, 1e39)),
-    ("uniform_", "float16", (0.0, 6.6e4)), ("uniform_", "float64", (float("nan"), 1.0)), ("uniform_", "int64", ()), ("normal_", "int32", ()),
+    ("uniform_", "float16", (0.0, 6.6e4)), ("uniform_", "float64", (float("nan"), 1.0)),
+    ("uniform_", "int64", ()), ("normal_", "int32", ()),
     ("normal_", "float32", (0.0, -1.0)), ("normal_", "float32", (0.0, float("nan"))), ("exponential_", "float32", (0.0,)),
-    ("exponential_", "complex64", ()), ("geometric_", "float32", (1.0,)), ("geometric_", "bool", (0.5,)), ("cauchy_", "float32", (0.0, 0.0)),
+    ("exponential_", "complex64", ()), ("geometric_", "float32", (1.0,)), ("geometric_", "bool", (0.5,)),
+    ("cauchy_", "float32", (0.0, 0.0)),
     ("cauchy_", "int64", ()), ("log_normal_", "float32", (0.0, 0.0)), ("log_normal_", "int64", ()), ("bernoulli_", "float32", (1.5,)),
     ("bernoulli_", "float32", (float("nan"),)), ("bernoulli_", "complex64", (0.5,)), ("random_", "uint8", (0, 257)),
     ("random_", "float16", (0, 70000)), ("random_", "int64", (5, 5)), ("random_", "uint64", (-1, 5)), ("random_", "uint16", ()),

@@ -1,5 +1,6 @@
 """`torch.autograd`: reverse mode."""
 
+from ndgrad.autograd import graph as graph
 from ndgrad.autograd.grad_modes import enable_grad as enable_grad
 from ndgrad.autograd.grad_modes import inference_mode as inference_mode
 from ndgrad.autograd.grad_modes import no_grad as no_grad
@@ -7,7 +8,14 @@ from ndgrad.autograd.grad_modes import set_grad_enabled as set_grad_enabled
 from ndgrad.autograd.gradients import backward as backward
 from ndgrad.autograd.gradients import grad as grad
 from ndgrad.autograd.gradients import tensor_backward
-from ndgrad.autograd.hooks import register_hook, register_post_accumulate_grad_hook, retain_grad
+from ndgrad.autograd.hooks import (
+    node_register_hook,
+    node_register_prehook,
+    register_hook,
+    register_post_accumulate_grad_hook,
+    retain_grad,
+)
+from ndgrad.core.node import Node
 from ndgrad.core.tensor import Tensor
 
 Variable = Tensor
@@ -19,3 +27,5 @@ for _name, _method in {
     "retain_grad": retain_grad,
 }.items():
     setattr(Tensor, _name, _method)
+Node.register_hook = node_register_hook  # pyright: ignore[reportAttributeAccessIssue]  # hooks stand above the core
+Node.register_prehook = node_register_prehook  # pyright: ignore[reportAttributeAccessIssue]  # hooks stand above the core

@@ -7,20 +7,24 @@ backward moves raw payloads; with `create_graph` the same loop moves tensors, an
 from __future__ import annotations
 
 import threading
+from _thread import get_ident
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.hooks import after_accumulation, after_node, before_leaf, before_node
+from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumulation, before_leaf, before_node
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.types import Payload, Shape
+from ndgrad.core.inplace import is_dense
 from ndgrad.core.node import Node, Port
-from ndgrad.core.primitive import raw, recorded
-from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, wrap
+from ndgrad.core.primitive import Quiet, raw, recorded
+from ndgrad.core.tensor import INFERENCE, UNSET, Tensor, wrap
+from ndgrad.core.views import DEFAULT
 
+ndarray = np.ndarray
 #: Held while a gradient is added to a leaf, so that threads that share a leaf lose nothing.
 accumulation_lock = threading.RLock()
 
@@ -44,12 +48,21 @@ def run_backward(
     captured: dict[tuple[Any, int], Any] | None = None
     if inputs is not None:
         captured = dict.fromkeys(((_key(edge), edge.output_nr) for edge in inputs), None)
-    previous = modes.set_mode("grad", create_graph)
+    # restored without a call of Python code, so that not even a KeyboardInterrupt can leave the thread in the wrong mode
+    thread = get_ident()
+    outside = modes.exceptional.get(thread)
     try:
-        with np.errstate(all="ignore"):
+        if outside is None and not create_graph:
+            modes.exceptional[thread] = modes.not_recording
+        else:
+            modes.set_mode("grad", create_graph)
+        with Quiet():
             _Run(retain_graph, create_graph, captured, accumulate).go(roots)
     finally:
-        modes.set_mode("grad", previous)
+        if outside is None:
+            modes.exceptional.pop(thread, None)
+        else:
+            modes.exceptional[thread] = outside
     if captured is None or inputs is None:
         return []
     return [captured[_key(edge), edge.output_nr] for edge in inputs]
@@ -81,7 +94,7 @@ class _Run:
         for edge, _ in roots:
             key = _key(edge)
             if self.waiting.get(key) == 0 and key in self.pending:
-                self.waiting[key] = -1
+                self.waiting[key] = -1  # a root that is given twice starts once
                 self.start(key)
         ready, pending, waiting, owned = self.ready, self.pending, self.waiting, self.owned
         create_graph, retain_graph, needed = self.create_graph, self.retain_graph, self.needed
@@ -89,32 +102,59 @@ class _Run:
             node = heappop(ready)[1]
             g = pending.pop(node)
             mine = node in owned
-            owned.discard(node)
             if node.outputs != 1:
                 g = fill_missing(node, g, create_graph)
             extra = node.extra
             if extra is not None:
-                changed = before_node(node, g, create_graph)
-                mine = mine and changed is g
-                g = changed
-            if self.captured is not None and not self.capture(node, g):
-                continue
+                g = before_node(node, g, create_graph, self.captured is None or self.runs(node))
+                mine = False  # whoever saw it may have kept it
+            if self.captured is not None:
+                if not self.capture(node, g):
+                    continue
+                mine = mine and node not in self.targets  # else it is handed out as it is
             parents = node.parents
             if needed is not None:
                 parents = tuple(edge if edge is not None and _key(edge) in needed else None for edge in parents)
             cotangents = node.pull_recorded(g, parents) if create_graph else node.pull(g, parents)
-            if extra is not None:
+            hooked = extra is not None and extra.hooks
+            if hooked:
                 cotangents = after_node(node, cotangents, g, create_graph)
-            if not retain_graph:
+            if not retain_graph and node.saved is not None:
                 node.release()
-            alone = len(parents) == 1 and mine and extra is None
+            alone = mine and len(parents) == 1 and not is_expanded(cotangents[0], g)
             for edge, cotangent in zip(parents, cotangents, strict=False):
                 if edge is None:
                     continue
-                if cotangent is not None:
-                    self.deliver(edge, cotangent, alone or (cotangent is not g and not create_graph and is_fresh(cotangent, g)))
                 key = edge.node if type(edge) is Port else edge
-                count = waiting[key] = waiting[key] - 1
+                count = waiting[key] - 1
+                waiting[key] = count
+                if cotangent is not None:
+                    own = type(cotangent) is ndarray and not hooked and (alone or (cotangent is not g and cotangent.base is None))
+                    if not create_graph:
+                        # what `deliver` and `start` do, for the commonest cases: a further scalar, the first cotangent of a node
+                        # with one output, and the only one of a leaf that nobody watches
+                        had = pending.get(edge)
+                        if had is not None:
+                            if type(had) is type(cotangent) is not ndarray and type(edge) is not Port:
+                                pending[edge] = had + cotangent
+                                if count == 0:
+                                    self.start(key)
+                                continue
+                        elif isinstance(edge, Node):
+                            if cotangent.shape == edge.shape and cotangent.dtype is edge.dtype:
+                                pending[edge] = cotangent
+                                if own:
+                                    owned.add(edge)
+                                if count == 0:
+                                    heappush(ready, (-edge.number, edge))
+                                continue
+                        elif count == 0 and self.captured is None and is_unwatched(edge):
+                            payload = edge._a
+                            if cotangent.shape == payload.shape and cotangent.dtype is payload.dtype:
+                                with accumulation_lock:
+                                    accumulate_raw(edge, cotangent, own)
+                                continue
+                    self.deliver(edge, cotangent, own)
                 if count == 0:
                     self.start(key)
 
@@ -147,7 +187,7 @@ class _Run:
     def prune(self, stack: list[Node]) -> None:
         """The same where only some inputs matter: nodes that lead to none of them do not run."""
         captured: Any = self.captured
-        targets = {key for key, _ in captured}
+        targets = self.targets = {key for key, _ in captured}
         lowest = min((target.number if isinstance(target, Node) else -1 for target in targets), default=-1)
         found: set[Node] = set(stack)
         while stack:
@@ -175,8 +215,7 @@ class _Run:
         """All cotangents of a node or leaf have arrived (or none will come)."""
         if isinstance(key, Node):
             if key in self.pending:
-                if self.needed is None or key in self.needed:
-                    heappush(self.ready, (-key.number, key))
+                heappush(self.ready, (-key.number, key))
             else:
                 self.skip(key)
         elif key in self.pending:
@@ -228,32 +267,44 @@ class _Run:
             if not self.create_graph:
                 self.owned.add(edge)
 
+    def runs(self, node: Node) -> bool:
+        """Whether a node runs although only some inputs matter: for `backward`, those that are asked for do as well."""
+        return self.accumulate or node in self.leads
+
     def capture(self, node: Node, g: Any) -> bool:
         """Keep the cotangent of a node that is asked for; returns whether the node itself must run."""
         captured: Any = self.captured
-        for number in range(len(g) if node.outputs != 1 else 1):
-            if (node, number) in captured:
-                value = g[number] if node.outputs != 1 else g
-                if self.accumulate:
-                    accumulate_interior(node, number, value, self.create_graph)
-                else:
-                    captured[node, number] = value
-        return node in self.leads
+        if not self.accumulate and node in self.targets:  # `backward` retains it instead
+            for number in range(len(g) if node.outputs != 1 else 1):
+                if (node, number) in captured:
+                    captured[node, number] = self.handed_out(g[number] if node.outputs != 1 else g, False)
+        return self.runs(node)
+
+    def handed_out(self, g: Any, mine: bool) -> Any:
+        """A cotangent as a result: memory that nothing else refers to."""
+        return g if mine or self.create_graph or not isinstance(g, np.ndarray) else g.copy(order="K")
 
     def finish_leaf(self, leaf: Tensor) -> None:
+        """Run the hooks of a leaf whose gradient is complete, and add it to `.grad` or keep it as a result."""
         g = self.pending.pop(leaf)
+        view = leaf._view
+        if view is not None and self.captured is None and view.origin != DEFAULT and view.base._node is not None:
+            return  # a view of a parameter taken in no_grad only looks like a leaf
         mine = leaf in self.owned
         self.owned.discard(leaf)
         if leaf._hooks is not None:
-            changed = before_leaf(leaf, g, self.create_graph)
-            mine = mine and changed is g
-            g = changed
+            g = before_leaf(leaf, g, self.create_graph)
+            mine = False  # a hook may have kept it
         if self.captured is not None:
             if (leaf, 0) not in self.captured:
                 return
             if not self.accumulate:
-                self.captured[leaf, 0] = g
+                self.captured[leaf, 0] = self.handed_out(g, mine)
                 return
+        if leaf._accumulator is not None:
+            changed = before_accumulation(leaf, g, self.create_graph)
+            mine = mine and changed is g
+            g = changed
         with accumulation_lock:
             if self.create_graph:
                 accumulate_recorded(leaf, g)
@@ -263,17 +314,34 @@ class _Run:
             after_accumulation(leaf, g, self.create_graph)
 
 
+def is_unwatched(edge: Any) -> bool:
+    """Whether an edge is a leaf to whose `.grad` a gradient can be added without further ado."""
+    return (
+        type(edge) is not Port
+        and edge._hooks is None
+        and edge._post_accumulate_hooks is None
+        and edge._accumulator is None
+        and edge._view is None
+    )
+
+
 # ---------------------------------------------------------------- cotangents
 def is_fresh(cotangent: Payload, g: Any) -> bool:
     """Whether a rule's result has memory of its own. A rule is linear in `g`, so the only memory it could share is that of `g`."""
     return cotangent is not g and getattr(cotangent, "base", None) is None
 
 
+def is_expanded(cotangent: Payload, g: Any) -> bool:
+    """Whether a rule's result is a view of `g` in which elements occur more than once, so that it cannot be added to in place."""
+    return cotangent is not None and cotangent is not g and cotangent.size > g.size
+
+
 def fit(edge: Any, g: Payload, shape: Shape, dtype: Any) -> Payload:
     """A raw cotangent in the shape and dtype of what it belongs to: broadcast dims summed, the real part of a complex one."""
     if g.shape != shape:
         if not expands(shape, g.shape):
-            raise RuntimeError(f"{_describe(edge)} got a gradient of shape {list(g.shape)} but expected shape compatible with {list(shape)}")
+            raise RuntimeError(f"{_describe(edge)} got a gradient of shape {list(g.shape)} but expected shape compatible with "
+                f"{list(shape)}")
         g = raw.sum_to(g, shape=shape)
     if g.dtype != dtype:
         if g.dtype.kind == "c" and dtype.kind != "c":
@@ -287,7 +355,8 @@ def fit_recorded(edge: Any, g: Tensor) -> Tensor:
     shape, dtype = payload.shape, payload.dtype
     if g._a.shape != shape:
         if not expands(shape, g._a.shape):
-            raise RuntimeError(f"{_describe(edge)} got a gradient of shape {list(g._a.shape)} but expected shape compatible with {list(shape)}")
+            raise RuntimeError(f"{_describe(edge)} got a gradient of shape {list(g._a.shape)} but expected shape compatible with "
+                f"{list(shape)}")
         g = recorded.sum_to(g, shape=shape)
     if g._a.dtype != dtype:
         if g._a.dtype.kind == "c" and dtype.kind != "c":
@@ -325,15 +394,19 @@ def accumulate_raw(leaf: Tensor, g: Payload, mine: bool) -> None:
     grad = leaf._grad
     if grad is not None:
         memory = grad._a
-        if isinstance(memory, np.ndarray) and memory.flags.writeable and memory.dtype == g.dtype:
+        if type(memory) is np.ndarray and memory.dtype is g.dtype and can_be_added_to(memory):
             np.add(memory, g, out=memory)
         else:
             grad._a = memory + g
-        if grad._v is not INFERENCE:
-            mark_modified(grad, "backward")
+        cell = grad._v
+        if cell is None:
+            grad._v = [1]
+        elif cell is not INFERENCE:
+            cell[0] += 1
+            cell[1:] = ("backward()", None, 0)
         return
-    wanted = leaf.grad_dtype
-    if wanted is not None and wanted.numpy is not None and g.dtype != wanted.numpy:
+    wanted = leaf._grad_dtype
+    if wanted is not UNSET and wanted is not None and g.dtype != wanted.numpy:
         g, mine = g.astype(wanted.numpy), True
     if isinstance(g, np.ndarray) and g.ndim:
         like = leaf._a
@@ -348,34 +421,20 @@ def accumulate_raw(leaf: Tensor, g: Payload, mine: bool) -> None:
     leaf._grad = wrap(g)
 
 
-def is_dense(array: Any) -> bool:
-    """Whether some order of the dims makes the memory contiguous."""
-    expected = array.itemsize
-    for stride, size in sorted(zip(array.strides, array.shape, strict=True)):
-        if size != 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True
+def can_be_added_to(memory: Any) -> bool:
+    """Whether each element of an array has memory of its own that may be written to."""
+    flags = memory.flags
+    return flags.writeable and (flags.c_contiguous or 0 not in memory.strides)
 
 
 def accumulate_recorded(leaf: Tensor, g: Tensor) -> None:
     """With `create_graph`, `.grad` becomes a new tensor that knows its history."""
-    grad = leaf._grad
-    leaf._grad = recorded.clone(g) if grad is None else grad + g  # pyright: ignore[reportOperatorIssue]  # bound in ops
-
-
-def accumulate_interior(node: Node, number: int, g: Any, create_graph: bool) -> None:
-    """`backward(inputs=[t])` where `t` is not a leaf: its gradient goes to `t.grad`, if `t` is still there."""
-    holder = None if node.extra is None or node.extra.retain is None else node.extra.retain.get(number)
-    tensor = None if holder is None else holder()
-    if tensor is None:
+    grad: Any = leaf._grad
+    if grad is not None:
+        leaf._grad = grad + g
         return
-    if create_graph:
-        accumulate_recorded(tensor, g)
+    if is_dense(leaf._a):
+        copy: Any = wrap(np.empty_like(leaf._a, dtype=g._a.dtype, subok=False))
+        leaf._grad = copy.copy_(g)
     else:
-        accumulate_raw(tensor, g, False)
-
-
-def is_leaf_edge(tensor: Tensor) -> bool:
-    return tensor._node is LEAF
+        leaf._grad = recorded.clone_strided(g, order="C")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,16 @@ class Switch:
         raise NotImplementedError
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if not callable(function):
+            raise TypeError(f"{type(self).__name__}() decorates functions, not {type(function).__name__} objects")
+        if inspect.isclass(function):
+            warnings.warn(
+                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions or "
+                "methods: decorate "
+                f"{function.__name__}.__init__ to keep what this does.",
+                FutureWarning,
+                stacklevel=2,
+            )
         if inspect.isgeneratorfunction(function):
             return self._wrap_generator(function)
 
@@ -52,7 +63,7 @@ class Switch:
                         with self.clone():
                             generator.close()
                         raise
-                    except BaseException as error:  # noqa: BLE001  whatever is thrown in is thrown on
+                    except BaseException as error:
                         resume = functools.partial(generator.throw, error)
                     else:
                         resume = functools.partial(generator.send, sent)
@@ -75,7 +86,7 @@ class _GradSwitch(Switch):
         modes.set_mode("grad", self.previous.pop())
 
 
-class no_grad(_GradSwitch):  # noqa: N801  torch's own name
+class no_grad(_GradSwitch):
     """Operations inside are not recorded; per thread; a context manager and a decorator."""
 
     value = False
@@ -88,17 +99,19 @@ class no_grad(_GradSwitch):  # noqa: N801  torch's own name
         return self(function)
 
 
-class enable_grad(no_grad):  # noqa: N801  torch's own name
+class enable_grad(no_grad):
     """Operations inside are recorded, also inside `no_grad`; per thread; a context manager and a decorator."""
 
     value = True
 
 
-class set_grad_enabled(Switch):  # noqa: N801  torch's own name
+class set_grad_enabled(Switch):
     """Record or not, from this call on; as a context manager, until the end of the block."""
 
     def __init__(self, mode: bool) -> None:
-        self.mode = bool(mode)
+        if not isinstance(mode, bool):
+            raise TypeError(f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}")
+        self.mode = mode
         self.previous = modes.set_mode("grad", self.mode)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,7 +134,7 @@ class set_grad_enabled(Switch):  # noqa: N801  torch's own name
         return f"set_grad_enabled(mode={self.mode})"
 
 
-class inference_mode(Switch):  # noqa: N801  torch's own name
+class inference_mode(Switch):
     """Like `no_grad`, and the tensors made inside can never take part in recorded operations: they have no version counter."""
 
     def __new__(cls, mode: Any = True) -> Any:

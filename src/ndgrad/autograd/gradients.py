@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ndgrad.autograd.engine import run_backward
-from ndgrad.core.node import edge_of
-from ndgrad.core.tensor import LEAF, Tensor, wrap
+from ndgrad.autograd.graph import GradientEdge
+from ndgrad.autograd.hooks import retain_grad
+from ndgrad.base import modes
+from ndgrad.base.dtypes import from_numpy_dtype
+from ndgrad.base.size import as_size
+from ndgrad.base.types import Shape
+from ndgrad.core.node import AccumulateGrad, Port, edge_of
+from ndgrad.core.primitive import recorded
+from ndgrad.core.tensor import INFERENCE, Tensor, wrap
+from ndgrad.ops import ops as functions
 
 
 def backward(
@@ -33,7 +41,8 @@ def backward(
     """
     if grad_variables is not None:
         if grad_tensors is not None:
-            raise RuntimeError("`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use `grad_tensors`.")
+            raise RuntimeError("`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only "
+                "use `grad_tensors`.")
         grad_tensors = grad_variables
     targets = None
     if inputs is not None:
@@ -41,23 +50,39 @@ def backward(
         if not targets:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     roots = as_tensors(tensors)
-    pairs = make_roots(roots, grad_tensors, create_graph, is_grad=False)
+    pairs = make_roots(roots, grad_tensors, create_graph)
     if retain_graph is None:
         retain_graph = create_graph
     edges = None
     if targets is not None:
-        edges = []
-        for position, target in enumerate(targets):
-            node = target._refresh()
-            if node is None:
-                raise RuntimeError(f"One of the differentiated Tensors does not require grad (inputs[{position}])")
-            if node is not LEAF:
-                extra = node.node_of().more()
-                if extra.retain is None:
-                    extra.retain = {}
-                extra.retain.setdefault(node.output_nr, weakref.ref(target))
-            edges.append(edge_of(target))
+        edges = [input_edge(target, position) for position, target in enumerate(targets)]
+        for target, edge in zip(targets, edges, strict=True):
+            if isinstance(target, Tensor) and edge is not target:
+                retain_grad(target)
     run_backward(pairs, retain_graph=retain_graph, create_graph=create_graph, inputs=edges)
+
+
+def input_edge(target: Any, position: int) -> Any:
+    """The edge of a tensor (or of the tensor that a `GradientEdge` stands for) that gradients are wanted for."""
+    if isinstance(target, GradientEdge):
+        return edge_behind(target)
+    if not isinstance(target, Tensor):
+        raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(target).__name__} at position {position}")
+    edge = edge_of(target)
+    if edge is None:
+        raise RuntimeError(
+            f"One of the differentiated Tensors does not require grad: the one at position {position}, of shape "
+            f"{list(target._a.shape)}{why_cut(target)}"
+        )
+    return edge
+
+
+def edge_behind(given: GradientEdge) -> Any:
+    """The engine's form of an edge that users hold: a leaf, a node, or one output of a node."""
+    node = given.node
+    if isinstance(node, AccumulateGrad):
+        return node.variable
+    return node if node.outputs == 1 else Port(node, given.output_nr)
 
 
 def grad(
@@ -84,101 +109,192 @@ def grad(
     if allow_unused is None:
         allow_unused = materialize_grads
     roots = as_tensors(outputs)
-    names = list(inputs) if type(inputs) is dict else None
-    targets = as_tensors(list(inputs.values()) if type(inputs) is dict else inputs)
+    names: list[Any] | None = None
+    if isinstance(inputs, Mapping):
+        if type(inputs) is not dict:  # pyright: ignore[reportUnknownArgumentType]  # a mapping of anything
+            raise TypeError("grad(): inputs may be a tensor, a sequence of tensors or exactly a dict, not "
+                f"{type(inputs).__name__}")  # pyright: ignore[reportUnknownArgumentType]  # a mapping of anything
+        names, targets = list(inputs), list(inputs.values())
+    else:
+        targets = as_tensors(inputs)
+    if not targets:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
+    if materialize_grads and any(isinstance(target, GradientEdge) for target in targets):
+        raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
     if retain_graph is None:
         retain_graph = create_graph
-    edges: list[Any] = []
-    for position, target in enumerate(targets):
-        if not isinstance(target, Tensor):
-            raise TypeError(f"grad(): inputs[{position}] must be a Tensor, not {type(target).__name__}")
-        if target._refresh() is None and not target.requires_grad:
-            raise RuntimeError(f"One of the differentiated Tensors does not require grad (inputs[{position}], shape {list(target.shape)})")
-        edges.append(edge_of(target))
-    pairs = make_roots(roots, grad_outputs, create_graph, is_grad=True)
+    if is_grads_batched:
+        return batched(roots, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
+    edges = [input_edge(target, position) for position, target in enumerate(targets)]
+    pairs = make_roots(roots, grad_outputs, create_graph)
     found = run_backward(pairs, retain_graph=retain_graph, create_graph=create_graph, inputs=edges, accumulate=False)
     results: list[Any] = []
     for position, (target, value) in enumerate(zip(targets, found, strict=True)):
-        if value is None:
-            if materialize_grads:
-                results.append(wrap(np.zeros(target._a.shape, target._a.dtype)))
-                continue
-            if not allow_unused:
-                raise RuntimeError(
-                    f"The differentiated Tensor at index {position} appears to not have been used in the graph. Set allow_unused=True if this "
-                    f"is the desired behavior. (Its shape is {list(target.shape)}.)"
-                )
+        if value is not None:
+            results.append(distinct(value, found[:position], pairs) if create_graph else fresh(value, found[:position]))
+        elif materialize_grads:
+            results.append(wrap(np.zeros(target._a.shape, target._a.dtype)))
+        elif allow_unused:
             results.append(None)
         else:
-            results.append(value if create_graph else fresh(value, found, position))
+            raise RuntimeError(
+                f"The differentiated Tensor at index {position} appears to not have been used in the graph. Set allow_unused=True if this "
+                f"is the desired behavior. {of_input(target, names, position)}"
+            )
     return dict(zip(names, results, strict=True)) if names is not None else tuple(results)
 
 
-def fresh(value: Any, all_values: list[Any], position: int) -> Tensor:
+def of_input(target: Any, names: list[Any] | None, position: int) -> str:
+    """Which input an error is about, beyond its number."""
+    name = "" if names is None else f"Its name is {names[position]!r}. "
+    return f"{name}Its shape is {list(target._a.shape)}." if isinstance(target, Tensor) else name
+
+
+def fresh(value: Any, earlier: list[Any]) -> Tensor:
     """A raw gradient as a tensor; one that several inputs received is copied so that the results share no memory."""
-    if isinstance(value, np.ndarray) and any(value is other for other in all_values[:position]):
+    if isinstance(value, np.ndarray) and any(value is other for other in earlier):
         value = value.copy()
     return wrap(value)
 
 
+def distinct(value: Tensor, earlier: list[Any], pairs: list[tuple[Any, Any]]) -> Tensor:
+    """The same for a recorded gradient, which may also be one of the given cotangents itself."""
+    if any(value is other for other in earlier) or any(value is g for _, g in pairs):
+        return recorded.clone(value)
+    return value
+
+
+def batched(
+    roots: list[Any], inputs: Any, grad_outputs: Any, retain_graph: bool, create_graph: bool, allow_unused: bool, materialize_grads: bool
+) -> Any:
+    """`grad` once for each index of the first dim of the cotangents, the results stacked."""
+    if any(isinstance(root, GradientEdge) for root in roots):
+        raise RuntimeError("Batched grads are not supported for GradientEdge outputs")
+    given = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or ())
+    if len(given) != len(roots) or not all(isinstance(g, Tensor) and g._a.ndim for g in given):
+        raise RuntimeError("grad(): with is_grads_batched=True every output needs a grad_output whose first dim is the batch")
+    sizes = {g._a.shape[0] for g in given}
+    if len(sizes) != 1:
+        raise RuntimeError("grad(): with is_grads_batched=True the first dims of all grad_outputs must be equal, but they are "
+            f"{sorted(sizes)}")
+    for position, (root, g) in enumerate(zip(roots, given, strict=True)):
+        if g._a.shape[1:] != root._a.shape:
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The "
+                "sizes of the "
+                f"remaining dimensions are expected to match the shape of corresponding output, but a mismatch was detected: "
+                f"grad_output[{position}] has a shape of {g.shape} and output[{position}] has a shape of {root.shape}."
+            )
+    count = sizes.pop()
+    if not count:
+        raise RuntimeError("grad(): with is_grads_batched=True the batch must not be empty")
+    rows: list[Any] = []
+    for index in range(count):
+        cotangents = [g.select(0, index) for g in given]
+        keep = retain_graph or index + 1 < count
+        row = grad(roots, inputs, cotangents, keep, create_graph, True, allow_unused, False, materialize_grads)
+        rows.append(list(row.values()) if isinstance(row, dict) else row)
+    stacked = [None if column[0] is None else stack_rows(column) for column in zip(*rows, strict=True)]
+    return dict(zip(inputs, stacked, strict=True)) if type(inputs) is dict else tuple(stacked)
+
+
+def stack_rows(rows: Sequence[Tensor]) -> Tensor:
+    return functions.stack(rows)
+
+
 def as_tensors(value: Any) -> list[Any]:
-    if isinstance(value, Tensor):
-        return [value]
-    return list(value)
+    """The one tensor (or edge) that was given, or the several, as a list."""
+    return [value] if isinstance(value, (Tensor, GradientEdge)) else list(value)
 
 
-def make_roots(roots: Sequence[Any], cotangents: Any, create_graph: bool, *, is_grad: bool) -> list[tuple[Any, Any]]:
+def usual_root(root: Tensor) -> tuple[Any, Any] | None:
+    """The edge and the cotangent 1 of a recorded real 0-d tensor, about which there is nothing to ask."""
+    edge, kind = edge_of(root), root._a.dtype
+    return (edge, kind.type(1)) if edge is not None and root._a.ndim == 0 and kind.kind == "f" else None
+
+
+def make_roots(roots: Sequence[Any], cotangents: Any, create_graph: bool) -> list[tuple[Any, Any]]:
     """Pairs of a root's edge and its cotangent, checked."""
-    if cotangents is None:
-        given: list[Any] = [None] * len(roots)
-    else:
-        given = [cotangents] if isinstance(cotangents, Tensor) else list(cotangents)
-        if len(given) != len(roots):
-            raise RuntimeError(f"got {len(roots)} tensors and {len(given)} gradients")
+    given: list[Any] = [None] * len(roots)
+    if cotangents is not None:
+        given = as_tensors(cotangents) if isinstance(cotangents, (Tensor, Iterable)) else [cotangents]
+    if len(given) != len(roots):
+        raise RuntimeError(f"got {len(roots)} tensors and {len(given)} gradients")
     pairs: list[tuple[Any, Any]] = []
     for position, (root, g) in enumerate(zip(roots, given, strict=True)):
-        if not isinstance(root, Tensor):
-            raise TypeError(f"element {position} of tensors must be a Tensor, not {type(root).__name__}")
-        node = root._refresh()
-        if g is None:
-            if node is not None and root._a.size != 1:
-                raise RuntimeError(
-                    f"grad can be implicitly created only for scalar outputs; this one has shape {list(root._a.shape)}: "
-                    "reduce it first (t.sum().backward()) or say which gradient it has (t.backward(torch.ones_like(t)))"
-                )
-            if node is not None and root._a.dtype.kind != "f":
-                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
-        elif not isinstance(g, Tensor):
-            raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+        if isinstance(root, GradientEdge):
+            edge = edge_behind(root)
+            shape, kind = (edge._a if isinstance(edge, Tensor) else edge).shape, (edge._a if isinstance(edge, Tensor) else edge).dtype
+        elif isinstance(root, Tensor):
+            edge = edge_of(root)
+            shape, kind = root._a.shape, root._a.dtype
         else:
-            if g._a.shape != root._a.shape:
-                raise RuntimeError(
-                    f"Mismatch in shape: grad_output[{position}] has a shape of {g.shape} and output[{position}] has a shape of {root.shape}."
-                )
-            if g.dtype.is_complex != root.dtype.is_complex:
-                raise RuntimeError(
-                    f"For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
-                    f"grad_output[{position}] has a dtype of {g.dtype} and output[{position}] has a dtype of {root.dtype}."
-                )
-        if node is None:
-            raise RuntimeError(f"element {position} of tensors does not require grad and does not have a grad_fn" + why_cut(root))
+            raise TypeError(f"element {position} of tensors must be a Tensor, not {type(root).__name__}")
+        if g is not None:
+            check_cotangent(g, shape, kind, position)
+        elif edge is not None:
+            check_scalar(edge, shape, kind)
+        if edge is None:
+            raise RuntimeError(f"element {position} of tensors does not require grad and does not have a grad_fn{why_cut(root)}")
         if create_graph:
-            value: Any = wrap(np.ones_like(root._a)) if g is None else g
+            value: Any = wrap(np.ones(shape, kind)) if g is None else g
         elif g is None:
-            value = root._a.dtype.type(1) if root._a.ndim == 0 else np.ones_like(root._a)
+            value = np.ones(shape, kind) if shape else kind.type(1)
         else:
             value = g._a
-        pairs.append((edge_of(root), value))
+        pairs.append((edge, value))
     return pairs
 
 
-def why_cut(root: Tensor) -> str:
+def check_scalar(edge: Any, shape: Shape, kind: Any) -> None:
+    """Refuse a root without a cotangent for which 1 cannot be meant."""
+    if math.prod(shape) != 1:
+        made = "" if isinstance(edge, Tensor) else f", made by {edge.name()} at {edge.where()}"
+        raise RuntimeError(
+            f"grad can be implicitly created only for scalar outputs; this one has shape {list(shape)}{made}: "
+            "reduce it first (t.sum().backward()) or say which gradient it has (t.backward(torch.ones_like(t)))"
+        )
+    if kind.kind != "f":
+        raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {from_numpy_dtype[kind]}")
+
+
+def check_cotangent(g: Any, shape: Shape, kind: Any, position: int) -> None:
+    """Refuse a cotangent that does not fit its root."""
+    if not isinstance(g, Tensor):
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+    if g._a.shape != shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[{position}] has a shape of {g.shape} and output[{position}] has a shape of {as_size(shape)}."
+        )
+    if (g._a.dtype.kind == "c") != (kind.kind == "c"):
+        raise RuntimeError(
+            f"For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            f"grad_output[{position}] has a dtype of {g.dtype} and output[{position}] has a dtype of {from_numpy_dtype[kind]}."
+        )
+
+
+def why_cut(tensor: Tensor) -> str:
     """What is known of why a tensor has no history."""
-    return f": it {root._cut}" if root._cut else ""
+    if tensor._cut:
+        return f": it {tensor._cut}"
+    if tensor._v is INFERENCE:
+        return ": it was made in inference_mode, which records nothing"
+    if tensor._a.dtype.kind not in "fc":
+        return f": it is {tensor.dtype}, and only floating point and complex tensors have gradients"
+    off = "Gradients are switched off right now (no_grad or set_grad_enabled(False)). " if not modes.is_grad_enabled() else ""
+    return (
+        f": {off}Nothing that it was computed from has requires_grad=True, or it was computed inside no_grad(), or by way of detach(), "
+        ".data, .item() or NumPy, which the graph does not see"
+    )
 
 
 def tensor_backward(
     self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
 ) -> None:
     """Add the gradients of this tensor with respect to the leaves of its graph to their `.grad`; see `autograd.backward`."""
+    if gradient is None and not create_graph and inputs is None:
+        root = usual_root(self)
+        if root is not None:
+            run_backward((root,), retain_graph=bool(retain_graph), create_graph=False)
+            return
     backward(self, gradient, retain_graph, create_graph, inputs=inputs)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.core.node import Node
-from ndgrad.core.tensor import LEAF, Tensor, wrap
+from ndgrad.core.node import TENSOR_TYPES, AccumulateGrad, Node, edge_of
+from ndgrad.core.primitive import recorded
+from ndgrad.core.tensor import Tensor, wrap
 
 _next_id = count().__next__
 
@@ -48,10 +49,10 @@ def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> RemovableHandle
 # ---------------------------------------------------------------- registering
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call `hook(grad)` whenever the gradient of this tensor is complete; what it returns, if anything, replaces the gradient."""
-    node = self._refresh()
+    node = edge_of(self)
     if node is None:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    if node is LEAF:
+    if node is self:
         if self._hooks is None:
             self._hooks = {}
         return add_hook(self._hooks, hook)
@@ -63,11 +64,13 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
 
 def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
     """Call `hook(leaf)` each time a gradient has been added to the leaf's `.grad`."""
-    node = self._refresh()
+    node = edge_of(self)
     if node is None:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    if node is not LEAF:
-        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+    if node is not self:
+        raise RuntimeError(
+            f"post accumulate grad hooks cannot be registered on non-leaf tensors; this one was computed by {node.name()} at {node.where()}"
+        )
     if self._post_accumulate_hooks is None:
         self._post_accumulate_hooks = {}
     return add_hook(self._post_accumulate_hooks, hook)
@@ -75,15 +78,39 @@ def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], No
 
 def retain_grad(self: Tensor) -> None:
     """Keep the gradient of this tensor in `.grad` although it is not a leaf."""
-    node = self._refresh()
-    if node is None:
+    if not self.requires_grad:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-    if node is LEAF:
+    if self.is_leaf:
         return
+    node: Any = edge_of(self)
     extra = node.node_of().more()
     if extra.retain is None:
         extra.retain = {}
     extra.retain[node.output_nr] = weakref.ref(self)
+
+
+def node_register_hook(self: Node, fn: Callable[..., Any]) -> RemovableHandle:
+    """Call `fn(grad_inputs, grad_outputs)` after the node has run; a tuple that it returns replaces the former."""
+    extra = self.more()
+    if extra.hooks is None:
+        extra.hooks = {}
+    keep_accumulator(self)
+    return add_hook(extra.hooks, fn)
+
+
+def node_register_prehook(self: Node, fn: Callable[..., Any]) -> RemovableHandle:
+    """Call `fn(grad_outputs)` before the node runs; a tuple that it returns replaces them."""
+    extra = self.more()
+    if extra.prehooks is None:
+        extra.prehooks = {}
+    keep_accumulator(self)
+    return add_hook(extra.prehooks, fn)
+
+
+def keep_accumulator(node: Node) -> None:
+    """A leaf refers weakly to its `AccumulateGrad`; one with hooks must live as long as the leaf."""
+    if isinstance(node, AccumulateGrad):
+        node.variable._accumulator = lambda: node
 
 
 # ---------------------------------------------------------------- calling
@@ -100,11 +127,15 @@ def run_tensor_hooks(hooks: dict[int, Any], g: Any, create_graph: bool) -> Any:
         if result is None:
             continue
         if not isinstance(result, Tensor):
-            raise TypeError(f"expected Tensor, but hook '{_name(hook)}' returned '{type(result).__name__}'")
+            raise TypeError(f"expected Variable, but hook returned '{type(result).__name__}'; hook '{_name(hook)}' may return a "
+                "Tensor or None")
         if result._a.shape != value._a.shape:
-            raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
+            raise RuntimeError(
+                f"hook '{_name(hook)}' has changed the size of value: it was {list(value._a.shape)} and became {list(result._a.shape)}"
+            )
         if result._a.dtype != value._a.dtype:
-            raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value")
+            was, got = (TENSOR_TYPES.get(kind.name, "Tensor") for kind in (value._a.dtype, result._a.dtype))
+            raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was torch.{was} got torch.{got})")
         value, replaced = result, True
     if create_graph:
         return value
@@ -116,32 +147,57 @@ def _name(hook: Any) -> str:
     return getattr(hook, "__name__", type(hook).__name__)
 
 
-def before_node(node: Node, g: Any, create_graph: bool) -> Any:
-    """Tensor hooks, then retained gradients, then pre-hooks of the node."""
+def before_node(node: Node, g: Any, create_graph: bool, runs: bool = True) -> Any:
+    """Tensor hooks, then, if the node itself `runs`, retained gradients and its pre-hooks."""
     extra: Any = node.extra
     values: list[Any] = [g] if node.outputs == 1 else list(g)
     if extra.tensor_hooks is not None:
         for number, hooks in tuple(extra.tensor_hooks.items()):
             if values[number] is not None and hooks:
                 values[number] = run_tensor_hooks(hooks, values[number], create_graph)
-    if extra.retain is not None:
+    if extra.retain is not None and runs:
         for number, holder in tuple(extra.retain.items()):
             tensor = holder()
             if tensor is not None and values[number] is not None:
                 value = as_tensor(values[number], create_graph)
-                if not create_graph and isinstance(value._a, np.ndarray):
-                    value = wrap(value._a.copy())
-                tensor._grad = value if tensor._grad is None else tensor._grad + value
-    if extra.prehooks:
-        outputs = tuple(as_tensor(value, create_graph) for value in values)
-        for hook in tuple(extra.prehooks.values()):
-            result = hook(outputs)
-            if result is not None:
-                outputs = result if isinstance(result, tuple) else (result,)
-        values = [value if create_graph or value is None else value._a for value in outputs]
+                if tensor._grad is not None:
+                    tensor._grad = tensor._grad + value
+                else:
+                    tensor._grad = recorded.clone(value) if create_graph else wrap(np.array(value._a))
+    if extra.prehooks and runs:
+        values = run_prehooks(extra.prehooks, values, create_graph)
     if node.outputs == 1:
         return values[0]
     return values
+
+
+def run_prehooks(hooks: dict[int, Any], values: list[Any], create_graph: bool) -> list[Any]:
+    """Chain the pre-hooks of a node on the cotangents of its outputs."""
+    outputs = tuple(as_tensor(value, create_graph) for value in values)
+    for hook in tuple(hooks.values()):
+        result = hook(outputs)
+        if result is not None:
+            outputs = replaced(hook, result, outputs, "grad_outputs")
+    return [value if create_graph or value is None else value._a for value in outputs]
+
+
+def replaced(hook: Any, result: Any, before: tuple[Any, ...], what: str) -> tuple[Any, ...]:
+    """What a hook of a node returned, if it can stand for what it was given."""
+    if not isinstance(result, tuple):
+        raise TypeError(f"expected tuple, but hook returned '{type(result).__name__}'; hook '{_name(hook)}' may return a tuple of "
+            f"{what} or None")
+    given: tuple[Any, ...] = result  # pyright: ignore[reportUnknownVariableType]  # a tuple of anything
+    if len(given) != len(before):
+        raise RuntimeError(
+            f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(given)}, but expected {len(before)}): they "
+            f"are the {what}"
+        )
+    for position, (value, old) in enumerate(zip(given, before, strict=True)):
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"expected Variable, but hook returned '{type(value).__name__}' at position {position} of its {what}")
+        if value is not None and old is not None and value._a.shape != old._a.shape:
+            raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
+    return given
 
 
 def after_node(node: Node, cotangents: tuple[Any, ...], g: Any, create_graph: bool) -> tuple[Any, ...]:
@@ -154,20 +210,32 @@ def after_node(node: Node, cotangents: tuple[Any, ...], g: Any, create_graph: bo
     for hook in tuple(extra.hooks.values()):
         result = hook(inputs, outputs)
         if result is not None:
-            inputs = result if isinstance(result, tuple) else (result,)
+            inputs = replaced(hook, result, inputs, "grad_inputs")
     return tuple(value if create_graph or value is None else value._a for value in inputs)
 
 
 def before_leaf(leaf: Tensor, g: Any, create_graph: bool) -> Any:
+    """The hooks of a leaf."""
     return run_tensor_hooks(leaf._hooks, g, create_graph) if leaf._hooks else g
+
+
+def before_accumulation(leaf: Tensor, g: Any, create_graph: bool) -> Any:
+    """The pre-hooks of a leaf's `AccumulateGrad`."""
+    node = leaf._accumulator()
+    if node is None or node.extra is None or not node.extra.prehooks:
+        return g
+    return run_prehooks(node.extra.prehooks, [g], create_graph)[0]
 
 
 def after_accumulation(leaf: Tensor, g: Any, create_graph: bool) -> None:
     """Hooks that want the leaf once its `.grad` is up to date, then those of its `AccumulateGrad` node."""
     if leaf._post_accumulate_hooks:
         for hook in tuple(leaf._post_accumulate_hooks.values()):
-            if hook(leaf) is not None:
-                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+            result = hook(leaf)
+            if result is not None:
+                kind = RuntimeError if isinstance(result, Tensor) else TypeError
+                first = "" if isinstance(result, Tensor) else f"expected Variable, but hook returned '{type(result).__name__}': "
+                raise kind(f"{first}Tensor post accumulate grad hooks should return None. Hook '{_name(hook)}' did not.")
     node = None if leaf._accumulator is None else leaf._accumulator()
     if node is not None and node.extra is not None and node.extra.hooks:
         for hook in tuple(node.extra.hooks.values()):

@@ -151,6 +151,8 @@ def _combine_categories(higher: dtype | None, lower: dtype | None) -> dtype | No
         return higher
     if higher.is_floating_point:
         return higher.to_complex() if lower.is_complex else higher
+    if higher.rank < 0 and lower.is_complex:  # within a category there is no such promotion, across categories there is
+        return lower
     if higher is bool_ or lower.category >= FLOATING:
         return promote_types(higher, lower)
     return higher

@@ -7,29 +7,38 @@ import sys
 from types import CodeType, FrameType
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+COMMAND_LINE = os.path.join(PACKAGE, "cli") + os.sep
 
 Place = tuple[CodeType | None, int]
 NOWHERE: Place = (None, 0)
 
-#: File name -> whether it is ndgrad's own; the fast lanes read it directly.
-inside: dict[str, bool] = {}
+
+
+class _Inside(dict[str, bool]):
+    """File name -> whether it is ndgrad's own and therefore not the line a user wants to hear of."""
+
+    def __missing__(self, name: str) -> bool:
+        found = self[name] = name.startswith(PACKAGE) and not name.startswith(COMMAND_LINE)
+        return found
+
+
+inside = _Inside()
 
 
 def is_inside(code: CodeType) -> bool:
     """Whether the code object belongs to ndgrad itself."""
-    name = code.co_filename
-    found = inside.get(name)
-    if found is None:
-        found = inside[name] = name.startswith(PACKAGE)
-    return found
+    return inside[code.co_filename]
 
 
-def place() -> Place:
+def place(depth: int = 1) -> Place:
     """The nearest frame outside ndgrad, as (code, instruction): what `describe` turns into a file and a line."""
-    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # the only way to see a caller
-    while frame is not None and is_inside(frame.f_code):
+    frame: FrameType | None = sys._getframe(depth)  # pyright: ignore[reportPrivateUsage]  # the only way to see a caller
+    while frame is not None:
+        code = frame.f_code
+        if not inside[code.co_filename]:
+            return code, frame.f_lasti
         frame = frame.f_back
-    return NOWHERE if frame is None else (frame.f_code, frame.f_lasti)
+    return NOWHERE
 
 
 def line_of(code: CodeType, instruction: int) -> int | None:

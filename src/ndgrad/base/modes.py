@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Modes:
-    """The switches of one thread. `default` is an instance that nobody may change."""
+    """The switches of one thread. Never changed once made: setting one makes another instance."""
 
     __slots__ = ("anomaly", "grad", "inference", "interceptors", "saved_hooks", "special")
 
@@ -23,16 +23,29 @@ class Modes:
     interceptors: tuple[Any, ...]
     special: bool  # whether anything but grad mode is unusual, so that the fast lanes must stand aside
 
-    def __init__(self) -> None:
-        self.grad = True
-        self.inference = False
-        self.anomaly = None
-        self.saved_hooks = ()
-        self.interceptors = ()
-        self.special = False
+    def __init__(
+        self,
+        grad: bool = True,
+        inference: bool = False,
+        anomaly: Any = None,
+        saved_hooks: tuple[Any, ...] = (),
+        interceptors: tuple[Any, ...] = (),
+    ) -> None:
+        self.grad = grad
+        self.inference = inference
+        self.anomaly = anomaly
+        self.saved_hooks = saved_hooks
+        self.interceptors = interceptors
+        self.special = inference or anomaly is not None or bool(saved_hooks) or bool(interceptors)
+
+    def replace(self, name: str, value: Any) -> Modes:
+        """The same switches but one."""
+        names = ("grad", "inference", "anomaly", "saved_hooks", "interceptors")
+        return Modes(*(value if other == name else getattr(self, other) for other in names))
 
 
 default = Modes()
+not_recording = Modes(grad=False)
 exceptional: dict[int, Modes] = {}
 
 
@@ -44,9 +57,11 @@ class _Farewell:
 
     def __del__(self) -> None:
         exceptional.pop(self.ident, None)
+        _known.discard(self.ident)
 
 
 _local = threading.local()
+_known: set[int] = set()  # threads that have their farewell
 
 
 def current() -> Modes:
@@ -57,18 +72,19 @@ def current() -> Modes:
 def set_mode(name: str, value: Any) -> Any:
     """Set one switch of this thread and return its previous value."""
     ident = get_ident()
-    modes = exceptional.get(ident)
-    if modes is None:
-        modes = Modes()
-        if getattr(_local, "farewell", None) is None:
-            _local.farewell = _Farewell(ident)
+    modes = exceptional.get(ident, default)
     previous = getattr(modes, name)
-    setattr(modes, name, value)
-    modes.special = modes.inference or modes.anomaly is not None or bool(modes.saved_hooks) or bool(modes.interceptors)
+    if name == "grad" and not modes.special:
+        modes = default if value else not_recording
+    else:
+        modes = modes.replace(name, value)
     if modes.grad and not modes.special:
         exceptional.pop(ident, None)
     else:
         exceptional[ident] = modes
+        if ident not in _known:
+            _known.add(ident)
+            _local.farewell = _Farewell(ident)
     return previous
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata, util
+from importlib import util
 from importlib.machinery import BuiltinImporter, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, NoReturn
@@ -14,15 +14,7 @@ from typing import Any, NoReturn
 import ndgrad
 from ndgrad import compat
 
-
 CLI_DIRECTORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
-
-
-def installed_version() -> str:
-    try:
-        return metadata.version("ndgrad")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 class CannotRun(Exception):
@@ -32,7 +24,11 @@ class CannotRun(Exception):
 def run_command(arguments: Sequence[str], usage_error: Callable[[str], NoReturn]) -> int:
     """Run ``SCRIPT ARGS...`` or ``-m MODULE ARGS...`` as ``__main__`` of this process; its exit code, as python's, is the result."""
     target, rest = arguments[0], list(arguments[1:])
-    compat.install_as_torch()
+    try:
+        compat.install_as_torch()
+    except RuntimeError as error:  # something imports torch as the interpreter starts
+        print(f"ndgrad run: {error}", file=sys.stderr)
+        return 2
     main_module = ModuleType("__main__")
     main_module.__dict__.update(__builtins__=builtins, __annotations__={}, __cached__=None)
     # The module that was __main__ so far must outlive the program: clearing it would clear this command's own globals.
@@ -67,7 +63,7 @@ def run_command(arguments: Sequence[str], usage_error: Callable[[str], NoReturn]
 
 
 def prepare_script(main_module: ModuleType, script: str, arguments: list[str]) -> CodeType:
-    path = os.path.abspath(script)
+    path = os.path.join(os.getcwd(), script)  # as python does: absolute, and otherwise as it was typed
     main_module.__file__ = path
     main_module.__loader__ = SourceFileLoader("__main__", path)
     main_module.__package__ = None
@@ -89,8 +85,9 @@ def prepare_stdin(main_module: ModuleType, arguments: list[str]) -> CodeType:
 
 
 def prepare_archive(main_module: ModuleType, path: str, arguments: list[str]) -> CodeType:
-    set_command_line([path, *arguments], path)
-    spec = PathFinder.find_spec("__main__", [path])
+    directory = os.path.join(os.getcwd(), path)
+    set_command_line([path, *arguments], directory)
+    spec = PathFinder.find_spec("__main__", [directory])
     if spec is None:
         raise CannotRun(f"can't find '__main__' module in {path!r}")
     return code_of(main_module, spec, "__main__")
@@ -108,8 +105,6 @@ def prepare_module(main_module: ModuleType, name: str, arguments: list[str]) -> 
     if spec is None:
         raise CannotRun(f"no module named {name!r}")
     code = code_of(main_module, spec, name)
-    main_module.__spec__ = spec
-    main_module.__package__ = spec.parent
     if spec.origin is not None:
         sys.argv[0] = spec.origin
     return code
@@ -120,6 +115,7 @@ def code_of(main_module: ModuleType, spec: Any, name: str) -> CodeType:
     code = get_code(name) if get_code is not None else None
     if code is None:
         raise CannotRun(f"no code object available for {name!r}")
+    main_module.__spec__ = spec
     main_module.__file__ = spec.origin
     main_module.__loader__ = spec.loader
     main_module.__package__ = spec.parent

@@ -15,10 +15,13 @@ import numpy as np
 
 from ndgrad.base.location import inside, place
 from ndgrad.base.modes import exceptional
+from ndgrad.core.inplace import write_out
 from ndgrad.core.node import CONSTANT, tick
-from ndgrad.core.primitive import Primitive, apply, quiet_run
-from ndgrad.core.tensor import LEAF, Tensor, new, plain
+from ndgrad.core.primitive import Primitive, apply, operand_error, quiet_run
+from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, new, plain
+from ndgrad.core.views import View
 
+ndarray = np.ndarray
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
 caller = sys._getframe  # pyright: ignore[reportPrivateUsage]  # the only way to see a caller
 
@@ -28,10 +31,12 @@ def unary_lane(primitive: Primitive) -> Callable[..., Tensor]:
     kernel, Backward, run = primitive.kernel, primitive.Node, quiet_run
     saves_x, saves_out = "x" in primitive.residuals, "out" in primitive.residuals
     differentiable = primitive.differentiable
-    if (saves_x and saves_out) or primitive.facts:
-        return lambda input: apply(primitive, (input,), {})  # rare enough not to deserve a lane
+    scalar_kernel = primitive.on_scalars or kernel
+    lean = not (saves_x and saves_out) and not primitive.facts  # the others are rare enough to leave to `apply`
 
-    def lane(input: Tensor) -> Tensor:
+    def lane(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        if out is not None:
+            return write_out(out, lane(input), primitive.name)
         records = differentiable
         if exceptional:
             mode = exceptional.get(get_ident())
@@ -39,7 +44,7 @@ def unary_lane(primitive: Primitive) -> Callable[..., Tensor]:
                 if mode.special:
                     return apply(primitive, (input,), {})
                 records = False
-        if type(input) not in plain:
+        if type(input) not in plain or not lean:
             return apply(primitive, (input,), {})
         x = input._a
         kind = x.dtype
@@ -49,11 +54,11 @@ def unary_lane(primitive: Primitive) -> Callable[..., Tensor]:
         if view is not None and view.seen != input._v[0]:
             view.refresh(input)
         try:
-            out = run(kernel, x)
+            y = run(kernel if type(x) is ndarray else scalar_kernel, x)
         except RuntimeError:
             return apply(primitive, (input,), {})
         result = new(Tensor)
-        result._a = out
+        result._a = y
         result._v = result._view = None
         edge = input._node
         if edge is None or not records:
@@ -68,41 +73,60 @@ def unary_lane(primitive: Primitive) -> Callable[..., Tensor]:
             node.saved = (x, cell, cell[0])
         elif saves_out:
             result._v = cell = [0]
-            node.saved = (out, cell, 0)
+            node.saved = (y, cell, 0)
         else:
             node.saved = None
         node.params = node.extra = None
-        node.shape = out.shape
+        node.shape = y.shape
         node.dtype = kind
         node.number = tick()
         frame = caller(1)
         code = frame.f_code
-        if inside.get(code.co_filename) is False:
+        if inside[code.co_filename]:
+            node.code, node.lasti = place(2)
+        else:
             node.code = code
             node.lasti = frame.f_lasti
-        else:
-            node.code, node.lasti = place()
         return result
 
+    lane.lane = True  # pyright: ignore[reportFunctionMemberAccess]  # functions take attributes
     return lane
 
 
-def binary_lane(primitive: Primitive, *, operator: bool = False) -> Callable[..., Any]:
+def binary_lane(
+    primitive: Primitive,
+    *,
+    operator: bool = False,
+    ranks: tuple[int, int] | None = None,
+    otherwise: Callable[..., Any] | None = None,
+    numbers: str = "either",
+) -> Callable[..., Any]:
     """The public function of an elementwise or multilinear primitive of two operands and no parameters.
 
-    With `operator`, an operand of a foreign type yields NotImplemented, as Python's operators want it.
+    Parameters
+    ----------
+    operator : an operand of a foreign type yields NotImplemented, as Python's operators want it.
+    ranks : the numbers of dims for which the primitive is meant; operands with others are not for the lane.
+    otherwise : what takes over from the lane, instead of `apply`.
+    numbers : which operand may be a Python number: "either", the "second", or "none".
     """
     kernel, Backward, run = primitive.kernel, primitive.Node, quiet_run
     differentiable = primitive.differentiable
-    takes_numbers = primitive.policy != "keep"
+    scalar_kernel = primitive.on_scalars or kernel
+    takes_numbers = primitive.policy != "keep" and numbers != "none"
     # which of (x, y, out) each residual is, and whether it is wanted when only x, only y or both need a gradient
     sources = tuple({"x": 0, "y": 1, "out": 2}[name] for name in primitive.residuals)
     if primitive.facts or len(sources) > 3:
         raise TypeError(f"{primitive.name} cannot have a fast lane: its rules need more than its operands and output")
+    # a product: each operand's rule needs the other operand, and nothing else
+    crosswise = sources == (1, 0) and primitive.wanted(1) == (True, False) and primitive.wanted(2) == (False, True)
     wanted = {mask: tuple(zip(sources, primitive.wanted(mask), strict=True)) for mask in (1, 2, 3)}
-    foreign = _operator_fallback(primitive) if operator else lambda x, y: apply(primitive, (x, y), {})
+    general = otherwise or _door(primitive, numbers)
+    foreign = _operator_fallback(general) if operator else general
 
-    def lane(input: Tensor, other: Any) -> Any:
+    def lane(input: Tensor, other: Any, *, out: Tensor | None = None) -> Any:
+        if out is not None:
+            return write_out(out, lane(input, other), primitive.name)
         records = differentiable
         if exceptional:
             mode = exceptional.get(get_ident())
@@ -122,7 +146,7 @@ def binary_lane(primitive: Primitive, *, operator: bool = False) -> Callable[...
         edge = input._node
         if type(other) in plain:
             y = other._a
-            if y.dtype is not kind:
+            if y.dtype is not kind or (ranks is not None and (x.ndim, y.ndim) != ranks):
                 return foreign(input, other)
             view = other._view
             if view is not None and view.seen != other._v[0]:
@@ -134,11 +158,17 @@ def binary_lane(primitive: Primitive, *, operator: bool = False) -> Callable[...
         else:
             return foreign(input, other)
         try:
-            out = run(kernel, x, y)
+            if type(x) is not ndarray:
+                z = run(scalar_kernel, x, y)
+            elif y is not other:
+                z = run(kernel, x, y)
+            else:
+                constant = constants[kind].get(y)
+                z = run(kernel, x, as_constant(y, kind) if constant is None else constant)
         except (ValueError, RuntimeError, OverflowError):
             return foreign(input, other)
         result = new(Tensor)
-        result._a = out
+        result._a = z
         result._v = result._view = None
         if not records or (edge is None and other_edge is None):
             result._node = None
@@ -150,7 +180,23 @@ def binary_lane(primitive: Primitive, *, operator: bool = False) -> Callable[...
             other_edge = other
         node.parents = (edge, other_edge)
         node.saved = None
-        if sources:
+        if crosswise:
+            kept, cell, version = None, CONSTANT, 0
+            if edge is not None:
+                kept = y
+                if y is not other:
+                    cell = other._v
+                    if cell is None:
+                        cell = other._v = [0]
+                    version = cell[0]
+            if other_edge is None:
+                node.saved = (kept, cell, version, None, CONSTANT, 0)
+            else:
+                own = input._v
+                if own is None:
+                    own = input._v = [0]
+                node.saved = (kept, cell, version, x, own, own[0])
+        elif sources:
             saved: list[Any] = []
             for source, want in wanted[(edge is not None) + 2 * (other_edge is not None)]:
                 if not want:
@@ -159,7 +205,7 @@ def binary_lane(primitive: Primitive, *, operator: bool = False) -> Callable[...
                 if source == 0:
                     holder, payload = input, x
                 elif source == 2:
-                    holder, payload = result, out
+                    holder, payload = result, z
                 elif y is other:
                     saved += (y, CONSTANT, 0)
                     continue
@@ -171,25 +217,141 @@ def binary_lane(primitive: Primitive, *, operator: bool = False) -> Callable[...
                 saved += (payload, cell, cell[0])
             node.saved = saved
         node.params = node.extra = None
-        node.shape = out.shape
+        node.shape = z.shape
         node.dtype = kind
         node.number = tick()
         frame = caller(1)
         code = frame.f_code
-        if inside.get(code.co_filename) is False:
+        if inside[code.co_filename]:
+            node.code, node.lasti = place(2)
+        else:
             node.code = code
             node.lasti = frame.f_lasti
+        return result
+
+    lane.lane = True  # pyright: ignore[reportFunctionMemberAccess]  # functions take attributes
+    return lane
+
+
+def single_lane(primitive: Primitive) -> Callable[..., Tensor]:
+    """A primitive of one operand with parameters, taken as it is: views, rearrangements, reductions."""
+    kernel, Backward, run = primitive.kernel, primitive.Node, quiet_run
+    differentiable, is_view = primitive.differentiable, primitive.view
+    saves_x, saves_out = "x" in primitive.residuals, "out" in primitive.residuals
+    lean = primitive.residuals in ((), ("x",), ("out",)) and all(fact in ("x_shape", "x_dtype") for fact in primitive.facts)
+    wants_shape, wants_dtype, checks = "x_shape" in primitive.facts, "x_dtype" in primitive.facts, primitive.check is not None
+
+    def lane(input: Tensor, **params: Any) -> Tensor:
+        records = differentiable
+        if exceptional:
+            mode = exceptional.get(get_ident())
+            if mode is not None:
+                if mode.special:
+                    return apply(primitive, (input,), params)
+                records = False
+        if type(input) not in plain or not lean:
+            return apply(primitive, (input,), params)
+        x = input._a
+        if checks and x.dtype is not float32 and x.dtype is not float64:
+            return apply(primitive, (input,), params)
+        if is_view and type(x) is not ndarray:
+            x = input._memory()
+        view = input._view
+        cell = input._v
+        if view is not None and view.seen != cell[0]:
+            view.refresh(input)
+        try:
+            y = run(kernel, x, **params)
+        except (ValueError, IndexError, RuntimeError):
+            return apply(primitive, (input,), params)  # which says what is wrong
+        result = new(Tensor)
+        result._a = y
+        result._v = result._view = result._node = None
+        if is_view:
+            if cell is INFERENCE:
+                result._v = cell
+            else:
+                if cell is None:
+                    cell = input._v = [0]
+                result._v = cell
+                result._view = View.made(input, (primitive, params), cell[0], records)
+        edge = input._node
+        if edge is None:
+            return result
+        kind = y.dtype
+        if not records or kind.kind not in "fc":
+            if is_view and not records:
+                result._node = LEAF  # a view of a parameter taken in no_grad still requires grad
+            return result
+        if kind.kind == "c" or x.dtype.kind == "c":
+            node = primitive.ComplexNode()
         else:
-            node.code, node.lasti = place()
+            node = Backward()
+        result._node = node
+        node.parents = (input if edge is LEAF else edge,)
+        node.saved = None
+        if saves_x:
+            if cell is None:
+                cell = input._v = [0]
+            node.saved = (x, cell, cell[0])
+        elif saves_out:
+            cell = result._v
+            if cell is None:
+                result._v = cell = [0]
+            node.saved = (y, cell, cell[0])
+        if wants_shape:
+            params = {**params, "x_shape": x.shape}
+        if wants_dtype:
+            params = {**params, "x_dtype": x.dtype}
+        node.params = params
+        node.extra = None
+        node.shape = y.shape
+        node.dtype = kind
+        node.number = tick()
+        frame = caller(1)
+        code = frame.f_code
+        if inside[code.co_filename]:
+            node.code, node.lasti = place(2)
+        else:
+            node.code = code
+            node.lasti = frame.f_lasti
         return result
 
     return lane
 
 
-def _operator_fallback(primitive: Primitive) -> Callable[[Any, Any], Any]:
+#: Python numbers as 0-d arrays: a ufunc takes those twice as fast. Small, and emptied when full.
+constants: dict[Any, dict[float, Any]] = {float32: {}, float64: {}}
+
+
+def as_constant(number: float, kind: Any) -> Any:
+    """A Python number as a 0-d array of the dtype, remembered; a number that the dtype cannot hold raises OverflowError."""
+    array = np.asarray(kind.type(number))
+    if number:  # 0.0 and -0.0 are one key
+        known = constants[kind]
+        if len(known) > 256:
+            known.clear()
+        known[number] = array
+    return array
+
+
+def _door(primitive: Primitive, numbers: str) -> Callable[[Any, Any], Any]:
+    """`apply`, after refusing a number where a tensor must be."""
+
+    def door(x: Any, y: Any) -> Any:
+        if numbers != "either" and not isinstance(x, Tensor):
+            operand_error(primitive, 0, x)
+        if numbers == "none" and not isinstance(y, Tensor):
+            operand_error(primitive, 1, y)
+        return apply(primitive, (x, y), {})
+
+    return door
+
+
+def _operator_fallback(general: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     def foreign(x: Any, y: Any) -> Any:
         if isinstance(y, (Tensor, int, float, complex, np.generic, np.ndarray)):
-            return apply(primitive, (x, y), {})
+            return general(x, y)
         return NotImplemented
 
     return foreign

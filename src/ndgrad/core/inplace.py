@@ -5,6 +5,7 @@ Everything that can raise happens before the first byte is written.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import can_cast, from_numpy_dtype
 from ndgrad.base.location import describe, place
-from ndgrad.core.node import FREED
-from ndgrad.core.primitive import quiet_run
+from ndgrad.core.node import FREED, Node, keep_retained, tick
+from ndgrad.core.primitive import Quiet, quiet_run, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, write_through
 
@@ -27,6 +28,7 @@ def in_place(function: Callable[..., Any], name: str, *, copies: bool = False) -
 
     def twin(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_target(self, name)
+        check_overlap(self, args, name)
         out = function(shadow(self, copies), *args, **kwargs)
         return write(self, out, name)
 
@@ -52,7 +54,7 @@ def ufunc_in_place(kernel: Any, function: Callable[..., Any], name: str) -> Call
         ):
             return general(self, *args, **kwargs)
         if unary:
-            if array.dtype.kind != "f":
+            if array.dtype.kind != "f" or (array.base is not None and 0 in array.strides):
                 return general(self)
             arguments: tuple[Any, ...] = (array,)
         else:
@@ -61,11 +63,13 @@ def ufunc_in_place(kernel: Any, function: Callable[..., Any], name: str) -> Call
                 operand = other._a
                 if operand.dtype is not array.dtype or (other.requires_grad and modes.is_grad_enabled()):
                     return general(self, *args)
+                if overlaps(array, operand):
+                    return general(self, *args)
             elif type(other) in (float, int):
                 operand = other
             else:
                 return general(self, *args)
-            if array.dtype.kind != "f":
+            if array.dtype.kind != "f" or (array.base is not None and 0 in array.strides):
                 return general(self, *args)
             arguments = (array, operand)
         try:
@@ -99,28 +103,37 @@ def check_target(target: Any, name: str) -> None:
     mode = modes.current()
     if target._v is INFERENCE and not mode.inference:
         raise RuntimeError(
-            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before doing "
-            "inplace update. See https://github.com/pytorch/rfcs/pull/17 for more details."
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor "
+            "before doing "
+            "inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
+            f" ({name} was called at {describe(*place())}.)"
         )
+    if mode.grad and not mode.inference and target.requires_grad:
+        check_recorded(target, name)
 
 
 def check_recorded(target: Tensor, name: str) -> None:
     """Refuse a recorded write where the history could not be right."""
     view = target._view
     if view is not None:
-        base = view.base
-        if base._node is LEAF and target._node is not None:
+        if view.origin != DEFAULT:
+            view.refuse(target, "is being")
+        if target.requires_grad and (view.base._node is LEAF or view.base._node is None):
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place operation. "
-                f"{name} was called at {describe(*place())}; wrap it in `with no_grad():` to change the value without recording, or work on a clone()."
+                f"{name} was called at {describe(*place())}; wrap it in `with no_grad():` to change the value without recording, or "
+                "work on a clone()."
             )
-        if view.origin != DEFAULT:
-            view.refuse(target, "is being modified inplace")
     if target._node is LEAF:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation. "
-            f"{name} was called at {describe(*place())}; wrap it in `with no_grad():` to change the value without recording, or work on a clone()."
+            f"{name} was called at {describe(*place())}; wrap it in `with no_grad():` to change the value without recording, or "
+            "work on a clone()."
         )
+
+
+#: What writes the same number everywhere, so that it does not matter how often an element is written.
+FILLS = ("zero_", "fill_")
 
 
 def check_writable(target: Tensor, shape: tuple[int, ...], kind: Any, name: str) -> None:
@@ -132,13 +145,47 @@ def check_writable(target: Tensor, shape: tuple[int, ...], kind: Any, name: str)
         names = (TYPE_NAMES[from_numpy_dtype[kind].name], TYPE_NAMES[target.dtype.name])
         raise RuntimeError(f"result type {names[0]} can't be cast to the desired output type {names[1]} (in {name})")
     if isinstance(array, np.ndarray):
-        if any(step == 0 and size > 1 for step, size in zip(array.strides, array.shape, strict=True)):
+        if array.size and name not in FILLS and any(step == 0 and size > 1 for step, size in zip(array.strides, array.shape, strict=True)):
             raise RuntimeError(
                 "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
                 f"Please clone() the tensor before performing the operation. ({name} on an expanded tensor of shape {list(array.shape)})"
             )
         if not array.flags.writeable:
             raise RuntimeError(f"{name}: the tensor's memory is read-only (it came from a read-only NumPy array); clone() the tensor first")
+
+
+def check_overlap(target: Tensor, others: tuple[Any, ...], name: str) -> None:
+    """Refuse an operand that lies partly, or in another order, in the memory that is about to be written."""
+    array = target._a
+    if type(array) is not np.ndarray:
+        return
+    for other in others:
+        if isinstance(other, Tensor) and other is not target and overlaps(array, other._a):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+                f"Please clone() the tensor before performing the operation. ({name} was called at {describe(*place())}.)"
+            )
+
+
+def overlaps(array: Any, other: Any) -> bool:
+    """Whether two dense arrays share memory without being the same elements in the same order."""
+    if type(other) is not np.ndarray or (array.base is None and other.base is None) or not np.may_share_memory(array, other):
+        return False
+    same_place = array.__array_interface__["data"][0] == other.__array_interface__["data"][0]
+    if same_place and array.shape == other.shape and array.strides == other.strides:
+        return False
+    return is_dense(array) and is_dense(other)
+
+
+def is_dense(array: Any) -> bool:
+    """Whether some order of the dims makes the memory contiguous."""
+    expected = array.itemsize
+    for stride, size in sorted(zip(array.strides, array.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
 
 
 TYPE_NAMES = {
@@ -161,14 +208,16 @@ TYPE_NAMES = {
 
 def write(target: Tensor, out: Tensor, name: str) -> Tensor:
     """Give `target` the value and the history of `out`."""
-    recording = modes.is_grad_enabled() and (target.requires_grad or out.requires_grad)
+    mode = modes.current()
+    recording = mode.grad and not mode.inference and (target.requires_grad or out.requires_grad)
     if recording:
         check_recorded(target, name)
+        if out._node is LEAF:
+            out = recorded.clone(out)
     payload = out._a
     check_writable(target, payload.shape, payload.dtype, name)
     if recording and payload.dtype != target._a.dtype and out._node is not None:
-        out = out.to(target.dtype)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
-        payload = out._a
+        out._node.node_of().dtype = target._a.dtype  # the operation is new, and its result is seen in the target's dtype alone
     memory = target._a
     if not isinstance(memory, np.ndarray):
         if payload.dtype == memory.dtype and not isinstance(payload, np.ndarray):
@@ -177,7 +226,7 @@ def write(target: Tensor, out: Tensor, name: str) -> Tensor:
             return finish(target, out, name, recording)
         memory = target._memory()
     keep_residuals(out._node, memory, memory, payload, target)
-    with np.errstate(all="ignore"):
+    with Quiet():
         memory[...] = payload
     return finish(target, out, name, recording)
 
@@ -185,16 +234,51 @@ def write(target: Tensor, out: Tensor, name: str) -> Tensor:
 def finish(target: Tensor, out: Tensor, name: str, recording: bool) -> Tensor:
     """After the write: count it, and record where the target's value now comes from."""
     mark_modified(target, name)
-    if recording:
-        if target._view is not None:
-            node = out._node
-            write_through(target, out if node is LEAF else node)
-        else:
-            target._node = out._node
+    if not recording:
+        return target
     node = out._node
-    if recording and node is not None and node is not LEAF and node.saved is not None:
-        _settle(node.node_of(), target)
+    if target._view is not None:
+        write_through(target, node)
+    else:
+        before = target._node
+        target._node = erasure(target, name) if node is None else node
+        keep_retained(target, before)
+    if node is not None:
+        node = node.node_of()
+        if node.saved is not None:
+            _settle(node, target)
     return target
+
+
+class Erasure(Node):
+    """A write of something that has no gradient: the old value still has one, zero everywhere."""
+
+    __slots__ = ()
+
+    def pull(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (np.zeros(self.shape, self.dtype),)
+
+    def pull_recorded(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (wrap(np.zeros(self.shape, self.dtype)),)
+
+
+erasures: dict[str, type[Erasure]] = {}
+
+
+def erasure(target: Tensor, name: str) -> Node:
+    """The node of a tensor that requires grad and was overwritten with a constant; its class is named after the operation."""
+    kind = erasures.get(name)
+    if kind is None:
+        own = "CopyBackwards" if name == "copy_" else "".join(word.capitalize() for word in name.strip("_").split("_")) + "Backward0"
+        members = {"__slots__": (), "__module__": __name__, "printed_name": "torch::autograd::CopyBackwards" if name == "copy_" else None}
+        kind = erasures[name] = type(own, (Erasure,), members)
+    node = kind()
+    node.parents = (target._node,)
+    node.saved = node.params = node.extra = None
+    node.shape, node.dtype = target._a.shape, target._a.dtype
+    node.number = tick()
+    node.code, node.lasti = place()
+    return node
 
 
 class _Settled(list[Any]):
@@ -212,10 +296,14 @@ def keep_residuals(node: Any, old: Any, memory: Any, new: Any, target: Tensor) -
     kept: list[Any] = list(saved)
     for at in range(0, len(kept), 3):
         payload = kept[at]
-        if payload is old and payload is not None:
+        if payload is None:
+            continue
+        if payload is old:
             kept[at : at + 3] = (payload.copy(), [0], 0)
-        elif payload is new and payload is not None and memory is not None and new.dtype == memory.dtype:
+        elif payload is new and memory is not None and new.dtype == memory.dtype:
             kept[at : at + 3] = (memory, _Settled(), 0)
+        elif kept[at + 1] is target._v and not (type(payload) is np.ndarray and np.may_share_memory(payload, old)):
+            kept[at + 1 : at + 3] = ([0], 0)  # the old value in another dtype: the write does not reach it
     node.saved = tuple(kept)
 
 
@@ -229,3 +317,25 @@ def _settle(node: Any, target: Tensor) -> None:
         if type(kept[at]) is _Settled:
             kept[at : at + 2] = (cell, cell[0])
     node.saved = tuple(kept)
+
+
+def write_out(target: Any, value: Tensor, name: str) -> Tensor:
+    """Write a result into the tensor given as `out=`, which takes the result's shape; never recorded."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(target).__name__}")
+    if modes.is_grad_enabled() and (value.requires_grad or target.requires_grad):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+        )
+    memory = target._memory()
+    if memory.shape != value._a.shape:
+        if memory.size:
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape {list(memory.shape)}, which does not match the "
+                "required "
+                f"output shape {list(value._a.shape)} of {name}. Give out= an empty tensor (torch.empty(0)) or one of the right shape.",
+                UserWarning,
+                stacklevel=3,
+            )
+        target._a = np.empty(value._a.shape, memory.dtype)
+    return write(target, value, name)

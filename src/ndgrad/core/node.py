@@ -6,6 +6,8 @@ import itertools
 import weakref
 from typing import Any, NoReturn
 
+import numpy as np
+
 from ndgrad.base.location import describe
 from ndgrad.base.types import Shape
 from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
@@ -66,7 +68,11 @@ class Node:
 
     outputs = 1
     output_nr = 0
+    #: What `name()` says, where that is more than the class's name.
+    printed_name: str | None = None
     residuals: tuple[str, ...] = ()
+    #: Which operands `next_functions` lists, where some have no derivative; None: all of them.
+    shown: tuple[int, ...] | None = None
 
     # ---------------------------------------------------------------- the protocol of the engine
     def pull(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -85,7 +91,10 @@ class Node:
     # ---------------------------------------------------------------- what users see
     def name(self) -> str:
         """The name under which PyTorch prints this kind of node."""
-        return type(self).__name__
+        return self.printed_name or type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} object at {id(self):#x}>"
 
     def node_of(self) -> Node:
         return self
@@ -96,7 +105,8 @@ class Node:
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
-        return tuple((None, 0) if edge is None else edge_function(edge) for edge in self.parents)
+        edges = self.parents if self.shown is None else [self.parents[at] for at in self.shown]
+        return tuple((None, 0) if edge is None else edge_function(edge) for edge in edges)
 
     @property
     def metadata(self) -> dict[Any, Any]:
@@ -123,7 +133,7 @@ class Node:
         return extra is not None and extra.retain is not None and tensor.output_nr in extra.retain
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_saved_") or name.startswith("_raw_saved_"):
+        if name.startswith(("_saved_", "_raw_saved_")):
             return saved_attribute(self, name)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
@@ -201,8 +211,35 @@ class Port:
 
 def edge_of(tensor: Tensor) -> Any:
     """Where the gradient of a tensor goes: its node or port, the leaf itself, or None."""
-    node = tensor._refresh()
+    view = tensor._view
+    if view is not None and view.seen != tensor._v[0]:
+        view.refresh(tensor, always=True)
+    node = tensor._node
     return tensor if node is LEAF else node
+
+
+def keep_retained(tensor: Tensor, before: Any) -> None:
+    """After a change of a tensor's node: if the tensor retains its gradient, it is now the new node's."""
+    if before is None or before is LEAF:
+        return
+    extra = before.node_of().extra
+    if extra is None or extra.retain is None:
+        return
+    holder = extra.retain.get(before.output_nr)
+    after = tensor._node
+    if holder is None or holder() is not tensor or after is None or after is LEAF:
+        return
+    del extra.retain[before.output_nr]
+    moved = after.node_of().more()
+    if moved.retain is None:
+        moved.retain = {}
+    moved.retain[after.output_nr] = holder
+
+
+def plain_name(edge: Any) -> str:
+    """The name of a node without the suffix that says it is a backward function: what error messages call it."""
+    name = edge.name()
+    return name.rstrip("0123456789").removesuffix("Backward") if not name.startswith("torch::") else name
 
 
 def edge_function(edge: Any) -> tuple[Any, int]:
@@ -218,6 +255,8 @@ class AccumulateGrad(Node):
     __slots__ = ("variable",)
 
     variable: Tensor
+
+    printed_name = "torch::autograd::AccumulateGrad"
 
     def __init__(self, variable: Tensor) -> None:
         self.variable = variable
@@ -254,16 +293,19 @@ def stale_error(node: Node, index: int) -> NoReturn:
     payload, cell, version = node.saved[3 * index : 3 * index + 3]
     kind = f"torch.{TENSOR_TYPES.get(payload.dtype.name, 'Tensor')} {list(payload.shape)}"
     name = node.residuals[index] if index < len(node.residuals) else ""
+    source = made = ""
     if name.startswith("out"):
-        source = f", which is output {int(name[3:] or 0)} of {node.name()},"
+        source = f", which is output {int(name[3:] or 0)} of {plain_name(node)},"
     else:
         edge = node.edge_of(name)
-        source = "," if edge is None or isinstance(edge, Tensor) else f", which is output {edge.output_nr} of {edge.name()},"
+        if edge is not None and not isinstance(edge, Tensor):
+            source = f", which is output {edge.output_nr} of {plain_name(edge)},"
+            made = f", made at {edge.where()},"
     changed = modified_by(cell)
     raise RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[{kind}]{source} is at version {cell[0]}; expected version {version} instead.\n"
-        f"It was saved by {node.name()} at {node.where()}"
+        f"The value{made} was saved by {node.name()} at {node.where()}"
         + (f" and last changed by {changed}.\n" if changed else ".\n")
         + "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()."
     )
@@ -290,7 +332,8 @@ def saved_attribute(node: Node, name: str) -> Any:
     wanted = name.removeprefix("_raw_saved_" if raw else "_saved_")
     wanted = {"self": "x", "other": "y", "result": "out"}.get(wanted, wanted)
     if wanted in node.residuals:
-        return node.residual_tensor(node.residuals.index(wanted))
+        found = node.residual_tensor(node.residuals.index(wanted))
+        return wrap(np.asarray(found)) if isinstance(found, (bool, int, float, complex)) else found
     if node.params is not None and wanted in node.params:
         return node.params[wanted]
     raise AttributeError(f"'{type(node).__name__}' object has no attribute '{name}'")

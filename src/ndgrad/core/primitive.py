@@ -22,7 +22,7 @@ from ndgrad.base.dtypes import FLOATING, combine, dtype, from_numpy_dtype, get_d
 from ndgrad.base.location import place
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Payload
-from ndgrad.core.node import CONSTANT, Node, Port, tick
+from ndgrad.core.node import CONSTANT, FREED, Node, Port, freed_error, stale_error, tick
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.core.views import View
 
@@ -35,6 +35,30 @@ recorded: Any = SimpleNamespace()
 _quiet_context = contextvars.copy_context()
 _quiet_context.run(np.seterr, all="ignore")
 quiet_run = _quiet_context.run
+
+
+class Quiet:
+    """`np.errstate(all="ignore")` for code that is more than one kernel, at a tenth of the price.
+
+    NumPy keeps its error state in a context variable; the quiet context shows which one and what it holds.
+    """
+
+    __slots__ = ("token",)
+
+    variable, state = next(((v, s) for v, s in _quiet_context.items() if "extobj" in v.name), (None, None))
+
+    def __enter__(self) -> None:
+        if self.variable is None:  # a NumPy that keeps its error state elsewhere
+            self.token: Any = np.errstate(all="ignore")
+            self.token.__enter__()
+        else:
+            self.token = self.variable.set(self.state)
+
+    def __exit__(self, *details: object) -> None:
+        if self.variable is None:
+            self.token.__exit__(*details)
+        else:
+            self.variable.reset(self.token)
 
 # dtype policies: what the operands are converted to before the kernel sees them
 KEEP = "keep"  # nothing: the kernel takes them as they are
@@ -53,7 +77,7 @@ def run_quietly(kernel: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     except RuntimeError as error:
         if "already entered" not in str(error):
             raise
-    with np.errstate(all="ignore"):  # another thread, or a frame below us, is inside the shared context
+    with Quiet():  # another thread, or a frame below us, is inside the shared context
         return kernel(*args, **kwargs)
 
 
@@ -72,6 +96,8 @@ class Primitive:
     outputs : how many outputs; 0 for a number that depends on the call.
     node_name : the name PyTorch prints for the node.
     jvp : for the general family, `(xp, tangents, ...)`; without one it is derived from the vjp.
+    on_scalars : computes on NumPy scalars what the kernel computes on arrays; Python's operators do, ten times faster.
+    check : refuses converted payloads (or the operands as given), by their dtype; the lanes for float32 and float64 skip it.
     """
 
     def __init__(
@@ -88,13 +114,20 @@ class Primitive:
         outputs: int = 1,
         node_name: str | None = None,
         jvp: Rule | None = None,
+        on_scalars: Callable[..., Any] | None = None,
+        check: Callable[[Sequence[Payload], Sequence[Any]], None] | None = None,
     ) -> None:
         self.kernel = kernel
+        self.on_scalars = on_scalars
+        self.check = check
+        #: What errors call the operation: the public function's name, once there is one.
+        self.title = name or kernel.__name__
         self.family = family
         self.name = name or kernel.__name__
         parameters = signature(kernel).parameters.values()
         self.operands = tuple(p.name for p in parameters if p.kind is not Parameter.KEYWORD_ONLY)
         self.params = tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
+        self.defaults = {p.name: p.default for p in parameters if p.kind is Parameter.KEYWORD_ONLY and p.default is not Parameter.empty}
         self.joint = joint
         self.policy = policy
         self.view = view
@@ -132,7 +165,13 @@ class Primitive:
                 if name not in known:
                     known.append(name)
         self.residuals = tuple(residuals)
+        # where each residual comes from: (whether it is an output, the number of the output or of the operand)
+        self.sources = tuple(
+            (False, self.operands.index(name)) if name in self.operands else (True, int(name[3:] or 0)) for name in residuals
+        )
         self.facts = tuple(f for f in facts if f not in self.params)
+        split = ((fact, *fact.rpartition("_")[::2]) for fact in self.facts)
+        self.fact_sources = tuple((fact, self.operands.index(operand), what) for fact, operand, what in split)
         self.plans: list[list[tuple[int, str]]] = [[(3 * residuals.index(n) if n in residuals else -1, n) for n in names] for names in names_of]
         self._wanted: dict[int, tuple[bool, ...]] = {}
 
@@ -156,7 +195,7 @@ class Primitive:
 
         def pull_through(xp: Any, node: Node, values: Any, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
             if joint is not None:
-                return joint(xp, g, tuple(edge is not None for edge in parents), *arguments(node, values, plans[0]))
+                return distinct(xp, joint(xp, g, tuple(edge is not None for edge in parents), *arguments(node, values, plans[0])))
             if conjugates:
                 g = xp.conj(g)
             cotangents = [
@@ -169,6 +208,9 @@ class Primitive:
 
         def pull(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
             return pull_through(raw, self, None if self.saved is None else self.check(), g, parents)
+
+        if joint is None and not conjugates:
+            pull = short_pull(rules, plans) or pull
 
         def pull_recorded(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
             values: list[Any] = []
@@ -187,11 +229,14 @@ class Primitive:
             "primitive": primitive,
             "residuals": primitive.residuals,
             "outputs": primitive.outputs,
+            "shown": None if joint or self.variadic or None not in rules else tuple(i for i, rule in enumerate(rules) if rule),
             "pull": pull,
             "pull_recorded": pull_recorded,
             "edge_of": edge_of,
         }
-        return type(self.node_name, (Node,), members)
+        if "::" in self.node_name:
+            members["printed_name"] = self.node_name
+        return type(self.node_name.rpartition("::")[2], (Node,), members)
 
     # ---------------------------------------------------------------- the transpose of a view
     def transpose_arguments(self, array: Any, params: dict[str, Any]) -> list[Any]:
@@ -212,58 +257,172 @@ class Primitive:
         return apply(self, operands, params)
 
 
+def distinct(xp: Any, cotangents: Sequence[Any]) -> tuple[Any, ...]:
+    """A joint rule may give the same cotangent to several operands; the engine, which adds in place, must not meet it twice."""
+    seen: set[int] = set()
+    found: list[Any] = []
+    for cotangent in cotangents:
+        found.append(xp.clone(cotangent) if id(cotangent) in seen else cotangent)
+        if cotangent is not None:
+            seen.add(id(cotangent))
+    return tuple(found)
+
+
+def short_pull(rules: tuple[Rule | None, ...], plans: list[list[tuple[int, str]]]) -> Callable[..., Any] | None:
+    """The raw pull of a node with one or two operands whose rules need little: the same as `pull_through`, without its loops."""
+    first: Any = rules[0]
+    if len(rules) == 1 and all(at < 0 for at, _ in plans[0]) and plans[0]:
+        names = [name for _, name in plans[0]]
+
+        def pull_linear(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+            params: Any = self.params
+            return (first(raw, g, *[params[name] for name in names]),)
+
+        return pull_linear
+    if not all(len(plan) <= 1 and all(at >= 0 for at, _ in plan) for plan in plans) or len(rules) > 2:
+        return long_pull(list(zip(rules, plans, strict=True)))
+    ats = [plan[0][0] if plan else None for plan in plans]
+    if len(rules) == 1:
+        if ats[0] is None:
+            return lambda self, g, parents: (first(raw, g),)
+
+        def pull_unary(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+            saved = self.saved
+            if saved is FREED:
+                freed_error(self)
+            x, cell, version = saved
+            if cell[0] != version:
+                stale_error(self, 0)
+            return (first(raw, g, x),)
+
+        return pull_unary
+    second: Any = rules[1]
+    if first is None or second is None:
+        return long_pull(list(zip(rules, plans, strict=True)))
+    if ats == [None, None]:
+
+        def pull_sum(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+            x, y = parents
+            return (None if x is None else first(raw, g), None if y is None else second(raw, g))
+
+        return pull_sum
+    at_x, at_y = ats
+    if at_x is None or at_y is None:
+        return long_pull(list(zip(rules, plans, strict=True)))
+
+    def pull_binary(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        saved = self.saved
+        if saved is FREED:
+            freed_error(self)
+        x, y = parents
+        g_x = g_y = None
+        if x is not None:
+            if saved[at_x + 1][0] != saved[at_x + 2]:
+                stale_error(self, at_x // 3)
+            g_x = first(raw, g, saved[at_x])
+        if y is not None:
+            if saved[at_y + 1][0] != saved[at_y + 2]:
+                stale_error(self, at_y // 3)
+            g_y = second(raw, g, saved[at_y])
+        return g_x, g_y
+
+    return pull_binary
+
+
+def long_pull(rules: list[tuple[Rule | None, list[tuple[int, str]]]]) -> Callable[..., Any]:
+    """The raw pull of a node whose rules need more."""
+
+    def pull_any(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        saved: Any = self.saved
+        if saved is not None:
+            self.check()
+        params: Any = self.params
+        cotangents: list[Any] = []
+        for edge, (rule, plan) in zip(parents, rules, strict=True):
+            if edge is None or rule is None:
+                cotangents.append(None)
+            else:
+                cotangents.append(rule(raw, g, *[saved[at] if at >= 0 else params[name] for at, name in plan]))
+        return tuple(cotangents)
+
+    return pull_any
+
+
 def apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Run a primitive on anything it accepts: convert, compute, wrap, record."""
     given: Any = tuple(operands[0]) if primitive.variadic else operands
+    policy = primitive.policy
     payloads: list[Any] = []
-    any_tensor = needs = False
+    common: Any = None
+    needs = mixed = False
     for position, value in enumerate(given):
         if isinstance(value, Tensor):
-            any_tensor = True
-            if value._refresh() is not None:
+            view = value._view
+            if view is not None and view.seen != value._v[0]:
+                view.refresh(value)
+            if value._node is not None:
                 needs = True
-            payloads.append(value._memory() if primitive.view else value._a)
-        elif value is None or (isinstance(value, (Number, np.generic)) and primitive.policy != KEEP):
+            payload = value._memory() if primitive.view else value._a
+            kind = payload.dtype
+            if common is None:
+                common = kind
+            elif kind is not common:
+                mixed = True
+            payloads.append(payload)
+        elif value is None:
+            payloads.append(None)
+        elif policy != KEEP and isinstance(value, (Number, np.generic)):
+            mixed = True
             payloads.append(value)
         else:
             operand_error(primitive, position, value)
-    if not any_tensor:
+    if common is None:
         operand_error(primitive, 0, given[0] if given else None)
-    if primitive.policy != KEEP:
+    if policy != KEEP and (mixed or (policy == FLOAT and common.kind not in "fc")):
         payloads = convert(primitive, given, payloads)
+    if primitive.check is not None:
+        primitive.check(payloads, given)
     try:
-        computed = run_quietly(primitive.kernel, payloads if primitive.variadic else payloads[0], *payloads[1:], **params) if (
-            not primitive.variadic
-        ) else run_quietly(primitive.kernel, payloads, **params)
+        if primitive.variadic:
+            computed = run_quietly(primitive.kernel, payloads, **params)
+        else:
+            computed = run_quietly(primitive.kernel, *payloads, **params)
     except (ValueError, IndexError) as error:
         kernel_error(primitive, payloads, error)
     mode = modes.current()
     node = None
-    if needs and mode.grad and primitive.differentiable:
+    if needs and mode.grad and not mode.inference and primitive.differentiable:
         node = record(primitive, given, payloads, params, computed)
+    result: Any
     if primitive.outputs == 1:
-        return output(primitive, given, params, computed, node, mode, None)
-    return tuple(output(primitive, given, params, one, node, mode, number) for number, one in enumerate(computed))
+        result = output(primitive, given, params, computed, node, mode, None)
+    else:
+        result = tuple(output(primitive, given, params, one, node, mode, number) for number, one in enumerate(computed))
+    for watch in mode.interceptors:
+        watch(primitive, given, payloads, params, result)
+    return result
 
 
 def output(
     primitive: Primitive, operands: Any, params: dict[str, Any], payload: Payload, node: Any, mode: modes.Modes, number: int | None
 ) -> Tensor:
     """Wrap one output: its node (or port), its view of the operand, its part in inference mode."""
-    if node is not None and number is not None:
-        kind = payload.dtype.kind
-        node_or_port = Port(node, number) if kind in "fc" else None
+    if node is None:
+        out = wrap(payload)
+    elif number is None:
+        out = wrap(payload, node)
+        if "out" in primitive.residuals:
+            out._v = saved_cell(node, "out")
     else:
-        node_or_port = node
-    out = wrap(payload, node_or_port)
-    if node is not None and number is None and "out" in primitive.residuals:
-        out._v = saved_cell(node, "out")
-    elif node is not None and number is not None and f"out{number}" in primitive.residuals:
-        out._v = saved_cell(node, f"out{number}")
+        out = wrap(payload, Port(node, number) if payload.dtype.kind in "fc" else None)
+        if f"out{number}" in primitive.residuals:
+            out._v = saved_cell(node, f"out{number}")
     if primitive.view:
         base = operands[0]
         out._v = base._v if base._v is INFERENCE else base._cell()
         if base._v is not INFERENCE:
+            if base._node is not None and (not mode.grad or mode.inference):
+                out._node = LEAF  # a view of a parameter taken in no_grad still requires grad
             step = (primitive, params if number is None else {**params, "number": number})
             out._view = View.of(base, step, mode, multi=number is not None)
     elif mode.inference:
@@ -280,20 +439,23 @@ def record(primitive: Primitive, operands: Any, payloads: list[Any], params: dic
     results: Any = (computed,) if primitive.outputs == 1 else computed
     if not any(result.dtype.kind in "fc" for result in results):
         return None
+    every = primitive.variadic or primitive.joint
     edges: list[Any] = []
     mask = 0
-    conjugates = results[0].dtype.kind == "c"
+    conjugates = primitive.conjugates and results[0].dtype.kind == "c"
     for position, value in enumerate(operands):
-        edge = value._node if isinstance(value, Tensor) else None
-        if edge is LEAF:
-            edge = value
-        if edge is not None:
-            if not primitive.variadic and not primitive.joint and primitive.rules[position] is None:
-                edge = None
-            else:
-                mask |= 1 << position
-        if payloads[position] is not None and getattr(payloads[position], "dtype", None) is not None and payloads[position].dtype.kind == "c":
-            conjugates = True
+        edge = None
+        if isinstance(value, Tensor):
+            edge = value._node
+            if edge is not None:
+                if not every and primitive.rules[position] is None:
+                    edge = None
+                else:
+                    mask |= 1 << position
+                    if edge is LEAF:
+                        edge = value
+            if primitive.conjugates and payloads[position].dtype.kind == "c":
+                conjugates = True
         edges.append(edge)
     if not mask:
         return None
@@ -301,41 +463,42 @@ def record(primitive: Primitive, operands: Any, payloads: list[Any], params: dic
     node.parents = tuple(edges)
     node.extra = None
     node.number = tick()
-    node.code, node.lasti = place()
+    node.code, node.lasti = place(2)
     if primitive.outputs == 1:
         node.shape, node.dtype = computed.shape, computed.dtype
     else:
         node.shape, node.dtype = tuple(r.shape for r in results), tuple(r.dtype for r in results)
+    if len(params) < len(primitive.params):
+        params = {**primitive.defaults, **params}
     node.params = facts(primitive, payloads, params) if primitive.facts else params
-    node.saved = save(primitive, operands, payloads, results, primitive.wanted(mask)) if primitive.residuals else None
+    node.saved = save(primitive, operands, payloads, results, mask) if primitive.residuals else None
     return node
 
 
 def facts(primitive: Primitive, payloads: list[Any], params: dict[str, Any]) -> dict[str, Any]:
     """The parameters together with the shapes and dtypes that the rules ask for."""
     known = dict(params)
-    for fact in primitive.facts:
-        operand, _, what = fact.rpartition("_")
+    for fact, position, what in primitive.fact_sources:
         if primitive.variadic:
             known[fact] = tuple(getattr(payload, what) for payload in payloads)
         else:
-            payload = payloads[primitive.operands.index(operand)]
-            known[fact] = np.shape(payload) if what == "shape" else payload.dtype
+            payload = payloads[position]
+            known[fact] = getattr(payload, what) if isinstance(payload, (np.ndarray, np.generic)) else getattr(np.asarray(payload), what)
     return known
 
 
-def save(primitive: Primitive, operands: Any, payloads: list[Any], results: Any, wanted: tuple[bool, ...]) -> tuple[Any, ...] | None:
+def save(primitive: Primitive, operands: Any, payloads: list[Any], results: Any, mask: int) -> tuple[Any, ...] | None:
     """The residuals: a payload, its version cell and its version, three entries each."""
-    if not any(wanted):
+    wanted = primitive.wanted(mask)
+    if True not in wanted:
         return None
     saved: list[Any] = []
-    for name, want in zip(primitive.residuals, wanted, strict=True):
+    for (is_output, position), want in zip(primitive.sources, wanted, strict=True):
         if not want:
             saved += (None, CONSTANT, 0)
-        elif name.startswith("out"):
-            saved += (results[int(name[3:] or 0)], [0], 0)
+        elif is_output:
+            saved += (results[position], [0], 0)
         else:
-            position = primitive.operands.index(name)
             value = operands[position]
             cell = value._cell() if isinstance(value, Tensor) else CONSTANT
             saved += (payloads[position], cell, cell[0])
@@ -388,7 +551,7 @@ def operand_error(primitive: Primitive, position: int, value: Any) -> NoReturn:
         name = {"x": "input", "y": "other"}.get(name, name)
         where = f"argument '{name}' (position {position + 1})"
     kind = "numpy.ndarray" if isinstance(value, np.ndarray) else type(value).__name__
-    message = f"{primitive.name}(): {where} must be Tensor, not {kind}"
+    message = f"{primitive.title}(): {where} must be Tensor, not {kind}"
     if isinstance(value, np.ndarray):
         message += "; write ndgrad.from_numpy(array) to use the array's memory as a tensor"
     elif isinstance(value, (list, tuple)):
@@ -403,4 +566,4 @@ def kernel_error(primitive: Primitive, payloads: list[Any], error: Exception) ->
     if isinstance(error, IndexError):
         raise error
     shapes = ", ".join(str(list(np.shape(payload))) for payload in payloads if payload is not None)
-    raise RuntimeError(f"{primitive.name}(): {error} (shapes given: {shapes})") from error
+    raise RuntimeError(f"{primitive.title}(): {error} (shapes given: {shapes})") from error

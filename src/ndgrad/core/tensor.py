@@ -15,13 +15,13 @@ from ndgrad.base import modes
 from ndgrad.base.devices import CPU, check_device, device, layout, strided
 from ndgrad.base.dtypes import dtype, from_numpy_dtype, names_left_out
 from ndgrad.base.location import describe, place
-from ndgrad.base.shapes import contiguous_strides, is_contiguous
+from ndgrad.base.shapes import contiguous_strides, is_contiguous, wrap_dim
 from ndgrad.base.size import Size, as_size
 from ndgrad.base.types import Array, Payload
 from ndgrad.core.printing import tensor_text
 
 if TYPE_CHECKING:
-    from ndgrad.core.node import Node, Port
+    from ndgrad.core.node import Node
     from ndgrad.core.views import View
 
 new = object.__new__
@@ -51,6 +51,10 @@ class InferenceVersion:
 INFERENCE: Any = InferenceVersion()
 
 
+#: The `grad_dtype` of tensors for which none was chosen.
+UNSET: Any = object()
+
+
 class Tensor:
     """An n-dimensional array that operations on it can be differentiated through.
 
@@ -76,7 +80,7 @@ class Tensor:
     _post_accumulate_hooks: Any = None
     _accumulator: Any = None
     _cut: str | None = None
-    grad_dtype: dtype | None = None
+    _grad_dtype: Any = UNSET
 
     # NumPy must leave `array * tensor` to the tensor instead of looping over it
     __array_ufunc__: ClassVar[None] = None
@@ -130,19 +134,17 @@ class Tensor:
     def stride(self, dim: int | None = None) -> Any:
         """The steps in memory, in elements, from one index to the next of each dimension."""
         array = self._a
-        if array.size == 0 and isinstance(array, np.ndarray) and array.flags.c_contiguous:
+        if array.size == 0 and not any(array.strides):  # NumPy gives a new empty array no strides
             strides = contiguous_strides(array.shape)
         else:
             strides = tuple(step // array.itemsize for step in array.strides)
-        return strides if dim is None else strides[dim]
+        return strides if dim is None else strides[wrap_dim(dim, array.ndim)]
 
     def storage_offset(self) -> int:
         """The position of the first element in the memory that the tensor is a view of, in elements."""
         array = self._a
-        owner = array
-        while isinstance(getattr(owner, "base", None), np.ndarray):
-            owner = owner.base
-        if owner is array or array.size == 0:
+        owner = owner_of(array)
+        if owner is array:
             return 0
         return (array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]) // array.itemsize
 
@@ -207,17 +209,22 @@ class Tensor:
             raise RuntimeError("requires_grad must be a bool")
         node = self._refresh()
         if node is not None and node is not LEAF:
-            if value:
-                return
+            advice = (
+                ""
+                if value
+                else " If you want to use a computed variable in a subgraph that doesn't require differentiation use var_no_grad = "
+                    "var.detach()."
+            )
             raise RuntimeError(
-                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't "
-                "require differentiation use var_no_grad = var.detach()." + f" (It was computed by {node.name()} at {node.where()}.)"
+                f"you can only change requires_grad flags of leaf variables.{advice} (This one was computed by {node.name()} at "
+                f"{node.where()}.)"
             )
         if value and not (self.dtype.is_floating_point or self.dtype.is_complex):
-            raise RuntimeError(f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}")
+            raise RuntimeError(f"only Tensors of floating point and complex dtype can require gradients; this one is {self.dtype}")
         if self._v is INFERENCE and value and not modes.is_inference_mode_enabled():
             raise RuntimeError(
-                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed. Make a clone first: t.clone().requires_grad_()"
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed. Make a clone first: "
+                "t.clone().requires_grad_()"
             )
         self._node = LEAF if value else None
 
@@ -236,8 +243,29 @@ class Tensor:
 
     @property
     def is_leaf(self) -> bool:
-        node = self._refresh()
+        view = self._view
+        # a view that may not be used any more may still be asked
+        node = self._refresh() if view is None or view.origin == "default" else self._node
         return node is None or node is LEAF
+
+    @property
+    def grad_dtype(self) -> dtype | None:
+        """The dtype that `.grad` must have: the tensor's own unless another was set; None if any will do."""
+        if not self.is_leaf:
+            raise RuntimeError("grad_dtype can only be accessed on leaf tensors.")
+        return self.dtype if self._grad_dtype is UNSET else self._grad_dtype
+
+    @grad_dtype.setter
+    def grad_dtype(self, value: dtype | None) -> None:
+        if not self.is_leaf:
+            raise RuntimeError("grad_dtype can only be set on leaf tensors.")
+        if self._grad is not None and value is not None and self._grad.dtype is not value:
+            raise RuntimeError(
+                f"Cannot set grad_dtype to '{value.name}' because there is already a gradient with dtype '{self._grad.dtype.name}'. "
+                "Please clear the gradient (.grad = None) before changing grad_dtype, or ensure the new grad_dtype matches the existing "
+                "gradient's dtype."
+            )
+        self._grad_dtype = value
 
     @property
     def _version(self) -> int:
@@ -274,15 +302,18 @@ class Tensor:
             raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
-        expected = self.grad_dtype or self.dtype
-        if value.dtype is not expected:
+        expected = self.dtype if self._grad_dtype is UNSET else self._grad_dtype
+        if expected is not None and value.dtype is not expected:
             raise RuntimeError(
                 f"attempting to assign a gradient with dtype '{value.dtype.name}' to a tensor with grad_dtype '{expected.name}'. "
-                f"The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype); convert it with .to({expected})."
+                "The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). Convert it with "
+                f".to({expected}), or set "
+                "grad_dtype (None accepts any dtype)."
             )
         if value._a.shape != self._a.shape:
             raise RuntimeError(
-                f"assigned grad has data of a different size: the gradient has {list(value._a.shape)}, the tensor {list(self._a.shape)}"
+                f"attempting to assign a gradient of size '{list(value._a.shape)}' to a tensor of size '{list(self._a.shape)}'. "
+                "Please ensure that the gradient and the tensor are the same size."
             )
         self._grad = value
 
@@ -361,13 +392,24 @@ class Tensor:
         return bool(array.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number("double"))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number("int64_t"))
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._number(""))
+
+    def _number(self, real: str) -> Any:
+        """The one element; a complex one is refused where a `real` type is wanted, unless its imaginary part is 0."""
+        if self._a.size != 1:
+            raise ValueError(f"only one element tensors can be converted to Python scalars; this one has shape {list(self._a.shape)}")
+        value = self._a.item()
+        if real and isinstance(value, complex):
+            if value.imag:
+                raise RuntimeError(f"value cannot be converted to type {real} without overflow: it is {value}")
+            return value.real
+        return value
 
     def __index__(self) -> int:
         if self._a.size != 1 or self._a.dtype.kind not in "iub":
@@ -385,20 +427,25 @@ class Tensor:
         return object.__format__(self, spec)
 
     def __repr__(self, *, tensor_contents: str | None = None) -> str:
-        node = self._refresh()
         suffixes: list[str] = []
+        try:
+            node = self._refresh()
+        except RuntimeError:  # a view that may not be used any more
+            suffixes.append("grad_fn=<Invalid>")
+            node = None
         if node is LEAF:
             suffixes.append("requires_grad=True")
         elif node is not None:
-            suffixes.append(f"grad_fn=<{node.name()}>")
+            suffixes.append(f"grad_fn=<{type(node.node_of()).__name__}>")
         return tensor_text(
             np.asarray(self._a), dtype_name=self.dtype.name, default_names=names_left_out(), suffixes=suffixes, label="tensor"
         )
 
     def __copy__(self) -> Tensor:
-        out = wrap(self._memory(), self._node)
+        # a leaf of its own over the same memory, as if it had been pickled
+        out = wrap(self._memory(), LEAF if self.requires_grad else None)
         out.__class__ = self.__class__
-        out._v, out._view = self._cell(), self._view
+        out._v = INFERENCE if self._v is INFERENCE else [0]
         out.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_grad", "_accumulator")})
         return out
 
@@ -406,6 +453,7 @@ class Tensor:
         if not self.is_leaf:
             raise RuntimeError(
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
+                "(A module may hold such a tensor where it computes one parameter from others.) "
                 f"This one was computed by {self._node.name()} at {self._node.where()}; write t.detach().clone() for a copy of its value."
             )
         found = memo.get(id(self))
@@ -424,14 +472,8 @@ class Tensor:
         return out
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if not self.is_leaf:
-            warnings.warn(
-                f"pickling a tensor that {self._node.name()} computed at {self._node.where()}: its value is kept, its history is not",
-                UserWarning,
-                stacklevel=2,
-            )
         state = {k: v for k, v in self.__dict__.items() if not k.startswith("_") and k != "grad_dtype"}
-        return _rebuild, (self.__class__, np.asarray(self._a), self._node is not None), state or None
+        return _rebuild, (self.__class__, np.asarray(self._a), self.requires_grad), state or None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -457,18 +499,30 @@ class Tensor:
         return self
 
 
+def owner_of(array: Array) -> Array:
+    """The array whose memory a view looks at."""
+    base: Any = array.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            array = base
+        elif not isinstance(getattr(base, "base", None), np.ndarray):  # as_strided puts an object in between
+            break
+        base = base.base
+    return array
+
+
 def _deepcopy_memory(source: Array, memo: dict[int, Any]) -> Array:
-    owner = source
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    if owner is source or owner.dtype != source.dtype or not owner.flags.c_contiguous:
+    owner = owner_of(source)
+    if not np.shares_memory(owner.ravel(order="K"), owner):
         return source.copy(order="K")
     key = ("memory", id(owner))
     copied = memo.get(key)  # pyright: ignore[reportArgumentType,reportCallIssue]  # a memo takes any key
     if copied is None:
-        copied = memo[key] = owner.copy()  # pyright: ignore[reportArgumentType]  # a memo takes any key
+        copied = memo[key] = owner.copy(order="K")  # pyright: ignore[reportArgumentType]  # a memo takes any key
+    if owner is source:
+        return copied
     offset = source.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-    return np.ndarray(source.shape, source.dtype, copied.data, offset, source.strides)
+    return np.ndarray(source.shape, source.dtype, copied.ravel(order="K").data, offset, source.strides)
 
 
 def _rebuild(cls: type[Tensor], array: Array, requires_grad: bool) -> Tensor:

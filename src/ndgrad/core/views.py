@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import numpy as np
+
 from ndgrad.base import modes
 from ndgrad.base.location import place
-from ndgrad.core.node import Node, tick
-from ndgrad.core.tensor import LEAF, Tensor
+from ndgrad.core.node import Node, keep_retained, plain_name, tick
+from ndgrad.core.tensor import LEAF, Tensor, modified_by
 
 #: A view primitive and its parameters: applied to a tensor or to an array, it makes the view.
 Step = tuple[Any, dict[str, Any]]
+#: The steps from a base to a view: (the steps before, the last step). Linked, so that a chain of n views costs n.
+Steps = tuple[Any, Step]
 
 DEFAULT, NO_GRAD, INFERENCE_MADE, MULTI_OUTPUT, CUSTOM = "default", "no_grad", "inference", "multi_output", "custom"
 
@@ -27,23 +31,30 @@ class View:
 
     __slots__ = ("base", "origin", "seen", "steps")
 
-    def __init__(self, base: Tensor, steps: tuple[Step, ...], seen: int, origin: str) -> None:
+    def __init__(self, base: Tensor, steps: Steps, seen: int, origin: str) -> None:
         self.base = base
         self.steps = steps
         self.seen = seen
         self.origin = origin
 
     @classmethod
+    def made(cls, parent: Tensor, step: Step, version: int, recorded: bool) -> View:
+        """The same as `of` for a single view in an ordinary mode."""
+        above = parent._view
+        origin = DEFAULT if recorded else NO_GRAD
+        if above is None:
+            return cls(parent, (None, step), version, origin)
+        return cls(above.base, (above.steps, step), version, above.origin if recorded else origin)
+
+    @classmethod
     def of(cls, parent: Tensor, step: Step, mode: modes.Modes, *, multi: bool) -> View:
         """The record of a view made of `parent`, which may be a view itself."""
         cell = parent._v
         above = parent._view
-        origin = MULTI_OUTPUT if multi else DEFAULT if mode.grad else NO_GRAD
+        origin = INFERENCE_MADE if mode.inference else NO_GRAD if not mode.grad else MULTI_OUTPUT if multi else DEFAULT
         if above is None:
-            return cls(parent, (step,), cell[0], origin)
-        if above.origin != DEFAULT and origin != MULTI_OUTPUT:
-            origin = above.origin
-        return cls(above.base, (*above.steps, step), cell[0], origin)
+            return cls(parent, (None, step), cell[0], origin)
+        return cls(above.base, (above.steps, step), cell[0], above.origin if origin == DEFAULT else origin)
 
     def refresh(self, tensor: Tensor, *, always: bool = False) -> None:
         """Give the view the node that follows from what its base has become; in no_grad only if `always`."""
@@ -55,65 +66,104 @@ class View:
         if not always and not modes.is_grad_enabled():
             return
         if self.origin != DEFAULT:
-            self.refuse(tensor, "its base or another view of its base has been modified inplace")
+            self.refuse(tensor, "its base or another view of its base has been")
         if base_node is None:
             tensor._node = None
         else:
+            before = tensor._node
             node = AsStridedBackward0()
             node.parents = (base if base_node is LEAF else base_node,)
             node.saved = node.extra = None
-            node.params = {"steps": self.steps, "known": known_steps(base._a, self.steps)}
+            node.params = {"known": known_steps(base._a, self.steps)}
             node.shape, node.dtype = tensor._a.shape, tensor._a.dtype
             node.number = tick()
             node.code, node.lasti = place()
             tensor._node = node
+            keep_retained(tensor, before)
         self.seen = tensor._v[0]
 
     def refuse(self, tensor: Tensor, what: str) -> NoReturn:
         """Say why this view may not be changed, or used after such a change, where gradients are recorded."""
-        node = tensor._node
-        if self.origin == MULTI_OUTPUT:
-            name = "UnbindBackward0" if node is None or node is LEAF else node.name()
-            number = 0 if node is None or node is LEAF else node.output_nr
+        node = None if tensor._node is LEAF else tensor._node
+        origin = NO_GRAD if node is None and self.origin != INFERENCE_MADE else self.origin
+        made = "" if node is None else f" It was made by {node.name()} at {node.where()}."
+        output = "" if node is None else f"Output {node.output_nr} of {plain_name(node)} is a view"
+        if origin in (NO_GRAD, INFERENCE_MADE):
+            mode, after = ("no_grad", "with grad mode enabled") if origin == NO_GRAD else ("inference", "in normal mode")
+            block = "no_grad" if origin == NO_GRAD else "inference_mode"
+            subject = f"{output} of a view which was created in" if output else "A view was created in"
             raise RuntimeError(
-                f"Output {number} of {name} is a view and {what}. This view is the output of a function that returns multiple views. Such "
-                "functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+                f"{subject} {mode} mode and {what} modified inplace {after}. Given that this use case is ambiguous and error-prone, it is "
+                f"forbidden. You can clarify your code by moving both the view and the inplace either both inside the {block} block "
+                "(if you "
+                "don't want the inplace to be tracked) or both outside (if you want the inplace to be "
+                f"tracked).{made}{_last_change(tensor)}"
             )
-        if self.origin == CUSTOM:
-            name = "a custom Function" if node is None or node is LEAF else node.name()
+        if origin == MULTI_OUTPUT:
             raise RuntimeError(
-                f"Output 0 of {name} is a view and {what}. This view was created inside a custom Function (or because an input was returned "
-                "as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, "
-                "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+                f"{output} and {what} modified inplace. This view is the output of a function that returns multiple views. Such "
+                "functions do "
+                "not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+                f"{made}{_last_change(tensor)}"
             )
-        mode = "no_grad" if self.origin == NO_GRAD else "inference"
         raise RuntimeError(
-            f"A view was created in {mode} mode and {what} with grad mode enabled. Given that this use case is ambiguous and error-prone, it is "
-            f"forbidden. You can clarify your code by moving both the view and the inplace either both inside the {mode} block (if you don't want "
-            "the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+            f"{output} and {what} modified inplace. This view was created inside a custom Function (or because an input was "
+            "returned as-is) and "
+            "the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to "
+            f"incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.{made}"
         )
 
 
-def replay_steps(value: Any, steps: tuple[Step, ...]) -> Any:
+def _last_change(tensor: Tensor) -> str:
+    changed = modified_by(tensor._v)
+    return f" Its memory was last changed by {changed}." if changed else ""
+
+
+def unrolled(steps: Steps | None) -> list[Step]:
+    """The steps in the order in which they were taken."""
+    found: list[Step] = []
+    while steps is not None:
+        steps, step = steps
+        found.append(step)
+    found.reverse()
+    return found
+
+
+def replay(value: Any, step: Step) -> Any:
+    """Apply one view step to a tensor (recorded) or to an array."""
+    primitive, params = step
+    number = params.get("number")
+    if number is not None:
+        params = {key: given for key, given in params.items() if key != "number"}
+    value = primitive(value, **params) if isinstance(value, Tensor) else primitive.kernel(value, **params)
+    return value if number is None else value[number]
+
+
+def replay_steps(value: Any, steps: Steps) -> Any:
     """Apply view steps to a tensor (recorded) or to an array."""
-    raw_side = not isinstance(value, Tensor)
-    for primitive, params in steps:
-        number = params.get("number")
-        if number is not None:
-            params = {k: v for k, v in params.items() if k != "number"}
-        value = primitive.kernel(value, **params) if raw_side else primitive(value, **params)
-        if number is not None:
-            value = value[number]
+    for step in unrolled(steps):
+        value = replay(value, step)
     return value
 
 
-def known_steps(array: Any, steps: tuple[Step, ...]) -> list[tuple[Any, Any]]:
+def known_steps(array: Any, steps: Steps) -> list[tuple[Any, Any]]:
     """For each step its transpose's arguments, found by walking the steps once over the base's memory."""
     known: list[tuple[Any, Any]] = []
-    for primitive, params in steps:
+    for step in unrolled(steps):
+        primitive, params = step
         known.append((primitive, primitive.transpose_arguments(array, params)))
-        array = replay_steps(array, ((primitive, params),))
+        array = replay(array, step)
     return known
+
+
+def memory_order(array: Any) -> tuple[int, ...]:
+    """The dims from the one with the longest step in memory to the one with the shortest."""
+    return tuple(sorted(range(array.ndim), key=lambda dim: -array.strides[dim]))
+
+
+def laid_out(array: Any, order: tuple[int, ...]) -> bool:
+    """Whether the array is contiguous with its dims in this order."""
+    return bool(np.transpose(array, order).flags.c_contiguous)
 
 
 class AsStridedBackward0(Node):
@@ -139,35 +189,51 @@ class CopySlices(Node):
 
     __slots__ = ()
 
+    printed_name = "torch::autograd::CopySlices"
+
     def pull(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
         params: Any = self.params
         base, written = parents
+        # the view steps work on memory laid out like the base's, so the cotangent must have that layout
+        order, steps = params["order"], params["steps"]
+        g = np.ascontiguousarray(np.transpose(g, order)).reshape([g.shape[dim] for dim in order]).transpose(inverse(order))
         kept = None
         if base is not None:
-            kept = g.copy()
-            replay_steps(kept, params["steps"])[...] = 0
-        return kept, None if written is None else replay_steps(g, params["steps"])
+            kept = g.copy(order="K")
+            replay_steps(kept, steps)[...] = 0
+        return kept, None if written is None else replay_steps(g, steps)
 
     def pull_recorded(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
         params: Any = self.params
         base, written = parents
+        order, steps = params["order"], params["steps"]
+        if not laid_out(g._a, order):
+            g = g.permute(order).contiguous().permute(inverse(order))
         kept = None
         if base is not None:
             kept = g.clone()
-            replay_steps(kept, params["steps"]).zero_()
-        return kept, None if written is None else replay_steps(g, params["steps"])
+            replay_steps(kept, steps).zero_()
+        return kept, None if written is None else replay_steps(g, steps)
+
+
+def inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    """The permutation that undoes another."""
+    return tuple(order.index(dim) for dim in range(len(order)))
 
 
 def write_through(view: Tensor, written: Any) -> None:
     """Record on the base that the memory of `view` now holds what the edge `written` leads to."""
     record: Any = view._view
     base = record.base
-    base_node = base._refresh()
+    before = base._node
     node = CopySlices()
-    node.parents = (base if base_node is LEAF else base_node, written)
+    node.parents = (base if before is LEAF else before, written)
     node.saved = node.extra = None
-    node.params = {"steps": record.steps}
+    node.params = {"steps": record.steps, "order": memory_order(base._a)}
     node.shape, node.dtype = base._a.shape, base._a.dtype
     node.number = tick()
     node.code, node.lasti = place()
     base._node = node
+    keep_retained(base, before)
+    if view._node is not None:
+        record.refresh(view, always=True)  # what retains the view's gradient must move on before anything else is recorded

@@ -102,7 +102,7 @@ class Mersenne:
             raise RuntimeError(f"a generator state has {STATE_BYTES} bytes, got {len(data)}")
         seed, left, seeded, position = _HEAD.unpack_from(data)
         # The words run out when `left` reaches 1, wherever the position says it is: so it is just after seeding.
-        if seeded & 0xFF != 1 or not 1 <= left <= _WORDS or position > _WORDS or left != 1 and left + position != _WORDS + 1:
+        if seeded & 0xFF != 1 or not 1 <= left <= _WORDS or position > _WORDS or (left != 1 and left + position != _WORDS + 1):
             raise RuntimeError("these bytes are not the state of a Mersenne Twister")
         _, normal, _, has_normal, single, has_single = _TAIL.unpack_from(data, _TAIL_START)
         key = np.frombuffer(data, "<u8", _WORDS, _HEAD.size).astype(np.uint32)

@@ -79,7 +79,7 @@ def multinomial(engine: Mersenne, weights: Array, count: int, replacement: bool 
         raise RuntimeError(f"multinomial: weights of {weights.dtype} are no floating numbers")
     if weights.ndim not in (1, 2):
         raise RuntimeError(f"multinomial: weights need one or two axes, not {weights.ndim}")
-    if count <= 0 or not replacement and count > weights.shape[-1]:
+    if count <= 0 or (not replacement and count > weights.shape[-1]):
         raise RuntimeError(f"multinomial: cannot take {count} of {weights.shape[-1]} categories")
     if not np.all(np.isfinite(weights) & (weights >= 0)):
         raise RuntimeError("multinomial: a weight is negative, infinite or NaN")

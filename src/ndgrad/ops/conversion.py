@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
-from ndgrad.base import modes
 from ndgrad.base.devices import check_device, contiguous_format, device, layout, memory_format
 from ndgrad.base.dtypes import (
+    FLOATING,
     as_dtype,
     bool_,
     complex64,
@@ -26,8 +25,9 @@ from ndgrad.base.dtypes import (
     numpy_dtype,
     uint8,
 )
-from ndgrad.core.inplace import check_target, write
+from ndgrad.core.inplace import check_overlap, check_target, shadow, write
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
+from ndgrad.kernels.striding import dense_copy
 from ndgrad.ops.declare import function, general, linear, rule_helper
 
 
@@ -46,7 +46,7 @@ def to_dtype(x: Any, *, dtype: dtype) -> Any:
 @linear(transpose=lambda xp, g: g, node_name="CloneBackward0")
 def clone_strided(x: Any, *, order: str = "K") -> Any:
     """A copy in memory of its own: in the operand's order of dims ("K"), or row-major ("C")."""
-    return np.array(x, order=order, copy=True, subok=False)  # pyright: ignore[reportArgumentType]  # "K" or "C"
+    return dense_copy(x) if order == "K" else np.array(x, order="C", copy=True, subok=False)
 
 
 @function(out=False)
@@ -58,7 +58,11 @@ def clone(input: Tensor, *, memory_format: memory_format | None = None) -> Tenso
 rule_helper("clone", lambda x: np.array(x, copy=True), clone)
 
 
-@general(vjp=[None, lambda xp, g: g], node_name="CopyBackwards", jvp=lambda xp, tangents: tangents[1])
+def _overwritten(xp: Any, tangents: Any) -> Any:
+    return xp.zero_map(tangents[0]) if tangents[1] is None else tangents[1]
+
+
+@general(vjp=[lambda xp, g: xp.zero_map(g), lambda xp, g: g], node_name="torch::autograd::CopyBackwards", jvp=_overwritten)
 def overwrite(x: Any, y: Any) -> Any:
     """`y` in the shape and dtype of `x`: the value of `x.copy_(y)`."""
     if np.shape(y) != x.shape:
@@ -83,11 +87,8 @@ def copy_into(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
             else f"The size of tensor a ({_mismatch(shape, given)[0]}) must match the size of tensor b ({_mismatch(shape, given)[1]}) at "
             f"non-singleton dimension {_mismatch(shape, given)[2]}"
         )
-    if self is src:
-        return self
-    recording = modes.is_grad_enabled() and (self.requires_grad or src.requires_grad)
-    source = src if recording or not np.shares_memory(self._a, src._a) else clone(src)
-    return write(self, overwrite(self.detach() if recording else self, source), "copy_")
+    check_overlap(self, (src,), "copy_")
+    return write(self, overwrite(shadow(self), src), "copy_")
 
 
 def _mismatch(shape: tuple[int, ...], given: tuple[int, ...]) -> tuple[int, int, int]:
@@ -96,27 +97,6 @@ def _mismatch(shape: tuple[int, ...], given: tuple[int, ...]) -> tuple[int, int,
         if given[axis] not in (1, shape[lead + axis]):
             return shape[lead + axis], given[axis], lead + axis
     raise AssertionError("the shapes do broadcast")
-
-
-@function(as_function=False, name="_write_out")
-def write_result(self: Tensor, value: Tensor, name: str) -> Tensor:
-    """What `out=` does: resize the target where the shape differs, then write."""
-    if not isinstance(self._a, np.ndarray):
-        self._memory()
-    if self._a.shape != value._a.shape:
-        if self._a.size:
-            warnings.warn(
-                f"An output with one or more elements was resized since it had shape {list(self._a.shape)}, which does not match the required "
-                f"output shape {list(value._a.shape)} of {name}. Give out= an empty tensor (torch.empty(0)) or one of the right shape.",
-                UserWarning,
-                stacklevel=4,
-            )
-        self._a = np.empty(value._a.shape, self._a.dtype)
-    with_grad = modes.set_mode("grad", False)
-    try:
-        return write(self, value, name)
-    finally:
-        modes.set_mode("grad", with_grad)
 
 
 @function
@@ -145,7 +125,10 @@ def detach_(self: Tensor) -> Tensor:
 @function(as_function=False)
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Start (or stop) recording operations on this leaf; returns the tensor."""
-    self.requires_grad = requires_grad
+    if requires_grad and self.dtype.category < FLOATING:
+        raise RuntimeError(f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}")
+    if not requires_grad or self.is_leaf:
+        self.requires_grad = requires_grad
     return self
 
 

@@ -1,8 +1,10 @@
-"""Making tensors: from data, filled, counted, like others."""
+"""Making tensors: filled, like others, with given strides; and what all creation functions share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import warnings
+from collections.abc import Callable, Sequence
 from numbers import Number
 from typing import Any
 
@@ -10,19 +12,13 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.devices import check_device
-from ndgrad.base.dtypes import (
-    COMPLEX,
-    as_dtype,
-    dtype,
-    from_numpy_dtype,
-    get_default_dtype,
-    int64,
-    number_dtype,
-    numpy_dtype,
-)
-from ndgrad.base.shapes import as_int, as_shape, check_sizes
-from ndgrad.base.types import Array
+from ndgrad.base.dtypes import as_dtype, dtype, get_default_dtype, number_dtype, numpy_dtype
+from ndgrad.base.shapes import check_sizes
+from ndgrad.base.types import Array, Shape
+from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
+from ndgrad.kernels.striding import strided
+from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import function, rule_helper
 
 
@@ -32,177 +28,170 @@ def finish(array: Any, requires_grad: bool = False) -> Tensor:
     if modes.is_inference_mode_enabled():
         out._v = INFERENCE
     if requires_grad:
-        out.requires_grad = True
+        if array.dtype.kind not in "fc":
+            raise RuntimeError(f"Only Tensors of floating point and complex dtype can require gradients; {out.dtype} was asked for")
+        out._node = LEAF
     return out
 
 
-def _factory_dtype(given: Any, fallback: dtype) -> np.dtype[Any]:
-    return numpy_dtype(fallback if given is None else as_dtype(given))
+# ---------------------------------------------------------------- what the functions share
+def read_size(name: str, args: Sequence[Any], named: dict[str, Any]) -> Shape:
+    """The shape meant by `f(2, 3)`, `f((2, 3))` or `f(size=(2, 3))`; any other keyword is an error."""
+    if "size" in named:
+        args = (named.pop("size"),) if not args else (*args, named.pop("size"))
+    named.pop("names", None)
+    if named:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
+    if not args:
+        if name in ("rand", "randn"):
+            raise TypeError(f"{name}() received an invalid combination of arguments - got (), but a size is needed")
+        raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+    first = args[0]
+    if len(args) == 1 and isinstance(first, (tuple, list)):
+        args = first  # pyright: ignore[reportUnknownVariableType]  # a sequence of sizes
+    elif not _is_size(first):
+        raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(first).__name__}")
+    shape: list[int] = []
+    for position, value in enumerate(args, 1):
+        if not _is_size(value):
+            kind = type(value).__name__
+            raise TypeError(
+                f"{name}(): argument 'size' failed to unpack the object at pos {position} with error \"type must be tuple of ints,but got "
+                f'{kind}"'
+            )
+        shape.append(value.__index__())
+    return tuple(shape)
 
 
-# ---------------------------------------------------------------- from data
-def array_of(data: Any, wanted: dtype | None, name: str = "tensor") -> Array:
-    """A new array of Python data, in PyTorch's inferred dtype unless one is given."""
-    if isinstance(data, Tensor):
-        return np.array(data._a, dtype=None if wanted is None else numpy_dtype(wanted))
-    if isinstance(data, np.ndarray):
-        return native(data, None if wanted is None else numpy_dtype(wanted), copy=True)
-    if isinstance(data, (list, tuple, range)):
-        data = plain_data(data, name)
-    elif not isinstance(data, (Number, np.generic)):
-        if hasattr(data, "__array__"):
-            return native(np.asarray(data), None if wanted is None else numpy_dtype(wanted), copy=True)
-        if data is None:
-            raise RuntimeError("Could not infer dtype of NoneType")
-        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+def _is_size(value: Any) -> bool:
+    return not isinstance(value, (bool, np.bool_)) and hasattr(value, "__index__")
+
+
+def factory_dtype(name: str, given: Any, fallback: dtype) -> np.dtype[Any]:
+    """NumPy's dtype for the `dtype` that a creation function was given."""
+    if given is None:
+        return numpy_dtype(fallback)
     try:
-        array = np.array(data)
-    except ValueError:
-        raise ragged(data) from None
-    if array.dtype.kind == "O":
-        raise _refused(data)
-    if array.dtype.kind in "USV":
-        raise ValueError(f"too many dimensions 'str'") if array.ndim else TypeError(f"new(): invalid data type 'str'")
-    if wanted is not None:
-        if array.dtype.kind == "c" and not wanted.is_complex:
-            raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow: the data are complex")
-        return array.astype(numpy_dtype(wanted))
-    if array.size == 0 and not isinstance(data, np.generic):
-        return array.astype(numpy_dtype(get_default_dtype()))
-    if first_is_numpy(data):
-        return native(array, None, copy=False)
-    kind = array.dtype.kind
-    if kind == "f":
-        return array.astype(numpy_dtype(get_default_dtype()))
-    if kind == "c":
-        return array.astype(numpy_dtype(get_default_dtype().to_complex()))
-    if kind in "iu":
-        if kind == "u":
-            raise RuntimeError("Overflow when unpacking long")
-        return array.astype(np.int64, copy=False)
-    return array
+        return numpy_dtype(as_dtype(given))
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        raise TypeError(f"{name}(): {error}") from None
 
 
-def plain_data(data: Any, name: str) -> Any:
-    """Nested sequences with tensors in them replaced by numbers (or lists)."""
-    if isinstance(data, Tensor):
-        return data._a.item() if data._a.ndim == 0 else data._a.tolist()
-    if isinstance(data, (list, tuple)):
-        if any(isinstance(item, (Tensor, list, tuple)) for item in data):  # pyright: ignore[reportUnknownVariableType]  # any nested data
-            return [plain_data(item, name) for item in data]  # pyright: ignore[reportUnknownVariableType]  # any nested data
-    return data
-
-
-def first_is_numpy(data: Any) -> bool:
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]  # pyright: ignore[reportUnknownVariableType]  # any nested data
-    return isinstance(data, (np.generic, np.ndarray))
-
-
-def ragged(data: Any) -> Exception:
-    """The error for nested lists of unequal lengths, which names the dim."""
-
-    def walk(part: Any, depth: int) -> Exception | None:
-        if not isinstance(part, (list, tuple)) or not part:
-            return None
-        first = len(part[0]) if isinstance(part[0], (list, tuple)) else None  # pyright: ignore[reportUnknownArgumentType]  # any nested data
-        for item in part:  # pyright: ignore[reportUnknownVariableType]  # any nested data
-            length = len(item) if isinstance(item, (list, tuple)) else None  # pyright: ignore[reportUnknownArgumentType]  # any nested data
-            if length != first:
-                if first is None or length is None:
-                    return TypeError(f"not a sequence: element of dim {depth + 1} is a number where a sequence was expected")
-                return ValueError(f"expected sequence of length {first} at dim {depth + 1} (got {length})")
-        for item in part:  # pyright: ignore[reportUnknownVariableType]  # any nested data
-            found = walk(item, depth + 1)
-            if found is not None:
-                return found
-        return None
-
-    return walk(data, 0) or ValueError("the data are nested unevenly")
-
-
-def _refused(data: Any) -> Exception:
-    item = data
-    while isinstance(item, (list, tuple)) and item:
-        item = next((part for part in item if not isinstance(part, Number)), item[0])  # pyright: ignore[reportUnknownVariableType]  # any nested data
-    if isinstance(item, int):
-        return RuntimeError("Overflow when unpacking long")
-    return RuntimeError(f"Could not infer dtype of {type(item).__name__}")
-
-
-def native(array: Array, wanted: np.dtype[Any] | None, *, copy: bool) -> Array:
-    """The array in a dtype that tensors have, refusing the others."""
-    kind = array.dtype
-    if kind not in from_numpy_dtype or not kind.isnative:
-        raise TypeError(
-            f"can't convert np.ndarray of type {kind}. The only supported types are: float64, float32, float16, complex64, complex128, int64, "
-            "int32, int16, int8, uint64, uint32, uint16, uint8, and bool."
+def out_array(out: Any, shape: Shape, wanted: dtype | None, name: str) -> Tensor:
+    """The tensor given as `out=`, in the shape that it is to be filled in."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if wanted is not None and wanted is not out.dtype:
+        raise RuntimeError(f"dtype {TYPE_NAMES[wanted.name]} does not match dtype of out parameter ({TYPE_NAMES[out.dtype.name]})")
+    if out.requires_grad and modes.is_grad_enabled():
+        raise RuntimeError(
+            f"aten::{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires "
+            f"grad."
         )
-    return np.array(array, dtype=wanted, copy=True) if copy else array if wanted is None else array.astype(wanted, copy=False)
-
-
-@function(method=False)
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """A new leaf with a copy of `data`: numbers, nested sequences, arrays.
-
-    Python floats get the default dtype, Python ints int64; NumPy data keep theirs.
-    """
-    check_device(device)
-    if isinstance(data, Tensor):
-        import_warning(data)
-    return finish(array_of(data, None if dtype is None else as_dtype(dtype)), requires_grad)
-
-
-def import_warning(data: Tensor) -> None:
-    import warnings  # noqa: PLC0415  rarely needed
-
-    warnings.warn(
-        "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or sourceTensor.detach().clone().requires_grad_(True), "
-        "rather than torch.tensor(sourceTensor).",
-        UserWarning,
-        stacklevel=3,
-    )
-
-
-@function(method=False)
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor, sharing memory with an array or a tensor of the right dtype."""
-    check_device(device)
-    if isinstance(data, Tensor):
-        return data if dtype is None else data.to(as_dtype(dtype))  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
-    if isinstance(data, np.ndarray):
-        return finish(native(data, None if dtype is None else numpy_dtype(as_dtype(dtype)), copy=False))
-    return finish(array_of(data, None if dtype is None else as_dtype(dtype)))
-
-
-@function(method=False)
-def from_numpy(ndarray: Array) -> Tensor:
-    """A tensor that shares the array's memory."""
-    if not isinstance(ndarray, np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    if any(step < 0 for step in ndarray.strides):
-        raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. "
-            "(You can probably work around this by making a copy of your array with array.copy().)"
-        )
-    out = finish(native(ndarray, None, copy=False))
-    out._v = out._v or [0]
+    memory = out._memory()
+    if memory.shape != shape:
+        if memory.size:
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape {list(memory.shape)}, which does not match the "
+                f"required "
+                f"output shape {list(shape)} of {name}. Give out= an empty tensor (torch.empty(0)) or one of the right shape.",
+                UserWarning,
+                stacklevel=3,
+            )
+        out._a = np.empty(shape, memory.dtype)
     return out
+
+
+def deliver(name: str, array: Array, out: Any, given: Any, requires_grad: bool) -> Tensor:
+    """The finished result: a new leaf, or `out` with the result written into it."""
+    if out is None:
+        return finish(array, requires_grad)
+    target: Any = out_array(out, array.shape, None if given is None else as_dtype(given), name)
+    before = modes.set_mode("grad", False)
+    try:
+        return target.copy_(wrap(array))
+    finally:
+        modes.set_mode("grad", before)
+
+
+#: How PyTorch's message about overflow names the types.
+C_NAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t", "float32": "float"} | {
+    "float64": "double",
+    "float16": "c10::Half",
+    "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}
+
+
+def overflow(value: Any, kind: np.dtype[Any]) -> None:
+    """Refuse a number that the dtype cannot hold; negative numbers wrap around in unsigned types."""
+    name = C_NAMES.get(kind.name, kind.name)
+    if isinstance(value, (complex, np.complexfloating)):
+        if kind.kind == "c":
+            return
+        if value.imag == 0:
+            value = value.real
+        else:
+            raise RuntimeError(f"value cannot be converted to type {name} without overflow: it is {value}")
+    if kind.kind in "bc":
+        return
+    if kind.kind == "f":
+        if math.isfinite(value) and abs(value) > np.finfo(kind).max:
+            raise RuntimeError(f"value cannot be converted to type {name} without overflow: it is {value}")
+        return
+    limits = np.iinfo(kind)
+    low = -limits.max if kind.kind == "u" else limits.min
+    if not (math.isfinite(value) and low <= int(value) <= limits.max):
+        raise RuntimeError(f"value cannot be converted to type {name} without overflow: it is {value}")
+
+
+def read_number(name: str, argument: str, position: int, value: Any) -> Any:
+    """A Python number out of a number or a 0-d tensor."""
+    if isinstance(value, Tensor) and value._a.ndim == 0:
+        return value._a.item()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Number):
+        return value
+    raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Number, not {type(value).__name__}")
+
+
+def like_array(input: Tensor, kind: Any, memory_format: Any = None) -> Array:
+    """Memory laid out as another tensor's is, or row-major where that is asked for."""
+    array = input._a
+    if memory_format is not None and memory_format.name == "contiguous_format":
+        return np.empty(array.shape, kind)
+    like = np.empty_like(array, dtype=kind, subok=False)
+    wanted = tuple(step // array.itemsize * like.itemsize for step in array.strides)
+    if wanted != like.strides and all(size == 1 or x == y for size, x, y in zip(like.shape, wanted, like.strides, strict=True)):
+        return strided(like, like.shape, wanted)  # only dims of size 1 differ, and PyTorch keeps their strides too
+    return like
 
 
 # ---------------------------------------------------------------- filled
-def _fill(name: str, make: Any) -> None:
+def _filled(name: str, make: Callable[..., Array], doc: str) -> None:
     def filled(
-        *size: Any, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **extra: Any
+        *size: Any,
+        out: Tensor | None = None,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: Any = None,
+        **named: Any,
     ) -> Tensor:
-        if "size" in extra:
-            size = (extra.pop("size"),)
-        extra.pop("memory_format", None)
-        if extra:
-            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(extra))}'")
         check_device(device)
-        shape = check_sizes(as_shape(size))
-        return finish(make(shape, _factory_dtype(dtype, get_default_dtype())), requires_grad)
+        shape = read_size(name, size, named)
+        return _finished(shape, out, dtype, requires_grad)
+
+    def _finished(shape: Shape, out: Tensor | None, given: Any, requires_grad: bool) -> Tensor:
+        if name == "zeros" and any(size < 0 for size in shape):
+            raise RuntimeError(f"zeros: Dimension size must be non-negative. The size asked for is {list(shape)}.")
+        made = make(check_sizes(shape), factory_dtype(name, given, get_default_dtype()))
+        return deliver(name, made, out, given, requires_grad)
 
     def filled_like(
         input: Tensor,
@@ -215,166 +204,176 @@ def _fill(name: str, make: Any) -> None:
         pin_memory: bool = False,
     ) -> Tensor:
         check_device(device)
-        if not isinstance(input, Tensor):
-            raise TypeError(f"{name}_like(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-        like = np.empty_like(input._a, dtype=_factory_dtype(dtype, input.dtype), subok=False)
+        check_tensor(input, f"{name}_like", "input", 1)
+        like = like_array(input, factory_dtype(f"{name}_like", dtype, input.dtype), memory_format)
         if name != "empty":
-            like[...] = make((), like.dtype)
+            like[...] = name == "ones"
         return finish(like, requires_grad)
 
-    def new_filled(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Tensor:
-        return filled(*size, dtype=self.dtype if dtype is None else dtype, **rest)
+    def new_filled(
+        self: Tensor,
+        *size: Any,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        **named: Any,
+    ) -> Tensor:
+        check_device(device)
+        shape = read_size(f"new_{name}", size, named)
+        return _finished(shape, None, self.dtype if dtype is None else dtype, requires_grad)
 
-    words = {"zeros": "filled with 0", "ones": "filled with 1", "empty": "whose elements are whatever is in memory"}[name]
-    for made, own, doc in (
-        (filled, name, f"A tensor of the given size, {words}."),
-        (filled_like, f"{name}_like", f"A tensor of the shape and dtype of another, {words}."),
-        (new_filled, f"new_{name}", f"A tensor of the given size and of this one's dtype, {words}."),
+    for made, own, words in (
+        (filled, name, f"A tensor of the given size, {doc}."),
+        (filled_like, f"{name}_like", f"A tensor of the shape and dtype of another, {doc}."),
+        (new_filled, f"new_{name}", f"A tensor of the given size and of this one's dtype, {doc}."),
     ):
         made.__name__ = made.__qualname__ = own
-        made.__doc__ = doc
-    function(filled, method=False, out=True)
+        made.__doc__ = words
+    function(filled, method=False)
     function(filled_like, method=False)
     function(new_filled, as_function=False)
 
 
-_fill("zeros", np.zeros)
-_fill("ones", np.ones)
-_fill("empty", np.empty)
+_filled("zeros", np.zeros, "filled with 0")
+_filled("ones", np.ones, "filled with 1")
+_filled("empty", np.empty, "whose elements are whatever is in memory")
 
 
-def full_array(shape: tuple[int, ...], value: Any, wanted: Any) -> Array:
-    if isinstance(value, Tensor):
-        value = value.item()
-    kind = numpy_dtype(as_dtype(wanted) if wanted is not None else number_dtype(value))
-    if isinstance(value, complex) and kind.kind != "c":
-        raise RuntimeError(f"value cannot be converted to type {from_numpy_dtype[kind].name} without overflow")
-    return np.full(shape, np.asarray(value).astype(kind), dtype=kind)
+def _value_array(name: str, shape: Shape, value: Any, kind: np.dtype[Any]) -> Array:
+    overflow(value, kind)
+    with np.errstate(all="ignore"):
+        return np.full(shape, np.asarray(value.real if isinstance(value, complex) and kind.kind != "c" else value).astype(kind), dtype=kind)
 
 
-@function(method=False, out=True)
+def _read_size_list(name: str, position: int, size: Any) -> Shape:
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"{name}(): argument 'size' (position {position}) must be tuple of ints, not {type(size).__name__}")
+    return check_sizes(read_size(name, (size,), {}))
+
+
+@function(method=False)
 def full(
-    size: Sequence[int], fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+    size: Sequence[int],
+    fill_value: Any,
+    *,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of the given size with every element `fill_value`; the dtype is the value's unless given."""
     check_device(device)
-    return finish(full_array(check_sizes(as_shape((size,))), fill_value, dtype), requires_grad)
+    shape = _read_size_list("full", 1, size)
+    value = read_number("full", "fill_value", 2, fill_value)
+    fallback = (fill_value.dtype if isinstance(fill_value, Tensor) else number_dtype(value)) if out is None else out.dtype
+    return deliver("full", _value_array("full", shape, value, factory_dtype("full", dtype, fallback)), out, dtype, requires_grad)
 
 
 @function(method=False)
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of the shape and dtype of another with every element `fill_value`."""
     check_device(device)
-    return finish(full_array(input._a.shape, fill_value, input.dtype if dtype is None else dtype), requires_grad)
+    check_tensor(input, "full_like", "input", 1)
+    like = like_array(input, factory_dtype("full_like", dtype, input.dtype), memory_format)
+    like[...] = _value_array("full_like", (), read_number("full_like", "fill_value", 2, fill_value), like.dtype)
+    return finish(like, requires_grad)
 
 
 @function(as_function=False)
-def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_full(
+    self: Tensor,
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """A tensor of the given size and of this one's dtype with every element `fill_value`."""
     check_device(device)
-    return finish(full_array(check_sizes(as_shape((size,))), fill_value, self.dtype if dtype is None else dtype), requires_grad)
+    shape = _read_size_list("new_full", 1, size)
+    value = read_number("new_full", "fill_value", 2, fill_value)
+    return finish(_value_array("new_full", shape, value, factory_dtype("new_full", dtype, self.dtype)), requires_grad)
 
 
-@function(as_function=False)
-def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A new leaf with a copy of `data` in this tensor's dtype."""
-    check_device(device)
-    return finish(array_of(data, self.dtype if dtype is None else as_dtype(dtype)), requires_grad)
+# ---------------------------------------------------------------- memory with given strides
+def _strided(name: str, size: Any, stride: Any, kind: np.dtype[Any]) -> Array:
+    shape, strides = tuple(size), tuple(stride)
+    if len(shape) != len(strides):
+        raise RuntimeError(f"mismatch in length of strides and shape: {name} was given {list(shape)} and {list(strides)}")
+    if any(step < 0 for step in strides):
+        raise RuntimeError(f"{name}: strides must be non-negative, not {list(strides)}")
+    count = 0 if 0 in shape else 1 + sum((length - 1) * step for length, step in zip(shape, strides, strict=True))
+    return np.ndarray(shape, kind, np.empty(max(count, 1), kind).data, 0, tuple(step * kind.itemsize for step in strides))
 
 
 @function(method=False)
-def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A 0-d tensor, of the default dtype unless given."""
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Uninitialised memory with the given strides, in elements."""
     check_device(device)
-    return finish(full_array((), s, get_default_dtype() if dtype is None else dtype), requires_grad)
+    return finish(_strided("empty_strided", size, stride, factory_dtype("empty_strided", dtype, get_default_dtype())), requires_grad)
 
 
-# ---------------------------------------------------------------- counted
-@function(method=False, out=True)
-def arange(*args: Any, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
-    """Numbers from `start` (0) to before `end` in steps of `step` (1): int64 where all three are integers."""
+@function(as_function=False)
+def new_empty_strided(
+    self: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Uninitialised memory with the given strides and this tensor's dtype."""
     check_device(device)
-    start, end, step = _range_arguments(args, named)
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if (end - start) * (1 if step > 0 else -1) < 0:
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    if not all(np.isfinite((start, end))):
-        raise RuntimeError(f"unsupported range: {start} -> {end}")
-    integers = all(isinstance(value, (int, np.integer)) for value in (start, end, step))
-    kind = _factory_dtype(dtype, int64 if integers else get_default_dtype())
-    count = -((start - end) // step) if integers else int(np.ceil((float(end) - float(start)) / float(step)))
-    if integers:
-        return finish((start + step * np.arange(count, dtype=np.int64)).astype(kind), requires_grad)
-    return finish((float(start) + float(step) * np.arange(count, dtype=np.float64)).astype(kind), requires_grad)
+    return finish(_strided("new_empty_strided", size, stride, factory_dtype("new_empty_strided", dtype, self.dtype)), requires_grad)
 
 
-def _range_arguments(args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any, Any]:
-    values = [value.item() if isinstance(value, Tensor) else value for value in args]
-    start, end, step = 0, None, 1
-    if len(values) == 1 and "end" not in named:
-        end = values[0]
-    elif values:
-        start, end, step = (*values, None, 1)[:3] if len(values) == 1 else (values[0], values[1], values[2] if len(values) > 2 else 1)
-    start, end, step = named.pop("start", start), named.pop("end", end), named.pop("step", step)
-    if named or end is None or len(args) > 3:
-        raise TypeError(f"arange() takes (end), (start, end) or (start, end, step), not {len(args)} positional arguments and {list(named)}")
-    return start, end, step
-
-
-@function(method=False, out=True)
-def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`steps` numbers at equal distances from `start` to `end`, both included."""
+@function(method=False)
+def empty_permuted(
+    size: Any,
+    physical_layout: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Uninitialised memory in which the dims follow each other in the order `physical_layout`."""
     check_device(device)
-    first, last = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
-    steps = as_int(steps, "steps")
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
-    is_complex = isinstance(first, complex) or isinstance(last, complex)
-    kind = _factory_dtype(dtype, get_default_dtype().to_complex() if is_complex else get_default_dtype())
-    return finish(linear_steps(first, last, steps, kind), requires_grad)
-
-
-def linear_steps(first: Any, last: Any, steps: int, kind: np.dtype[Any]) -> Array:
-    """Steps counted from both ends, in the arithmetic of the result's dtype, as PyTorch does it: symmetric to the last bit."""
-    if steps == 0:
-        return np.empty(0, kind)
-    if steps == 1:
-        return np.full(1, first, kind)
-    work = kind if kind.kind in "fc" and kind != np.float16 else np.dtype(np.float32)
-    low, high = work.type(first), work.type(last)
-    step = (high - low) / work.type(steps - 1)
-    index = np.arange(steps)
-    half = steps // 2
-    array = np.empty(steps, work)
-    array[:half] = low + step * index[:half].astype(work)
-    array[half:] = high - step * (steps - 1 - index[half:]).astype(work)
-    return array.astype(kind)
-
-
-@function(method=False, out=True)
-def eye(n: int, m: int | None = None, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """An n x m matrix (m = n unless given) with ones on the diagonal."""
-    check_device(device)
-    rows, columns = as_int(n, "n"), as_int(n if m is None else m, "m")
-    if rows < 0 or columns < 0:
-        raise RuntimeError(f"n must be greater or equal to 0, got {rows if rows < 0 else columns}")
-    return finish(np.eye(rows, columns, dtype=_factory_dtype(dtype, get_default_dtype())), requires_grad)
-
-
-def legacy_new(cls: type[Tensor], *args: Any, **kwargs: Any) -> Tensor:
-    """`Tensor(2, 3)` is uninitialised memory of that size, `Tensor([1, 2])` data in the default dtype."""
-    if len(args) == 1 and isinstance(args[0], Tensor):
-        out = args[0].detach()  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
-    elif len(args) == 1 and not isinstance(args[0], (int, np.integer)):
-        out = finish(array_of(args[0], get_default_dtype()))
-    else:
-        out = finish(np.zeros(check_sizes(as_shape(args)), numpy_dtype(get_default_dtype())))
-    if cls is not Tensor:
-        out.__class__ = cls
-    return out
+    shape, order = tuple(size), tuple(physical_layout)
+    if len(order) != len(shape):
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the physical_layout; "
+            f"i.e. len(size) = {len(shape)} is not equal to len(physical_layout) = {len(order)}"
+        )
+    for position, axis in enumerate(order):
+        if not 0 <= axis < len(shape):
+            raise RuntimeError(f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got {axis} at index {position}).")
+        if axis in order[:position]:
+            raise RuntimeError(f"Duplicate dim not allowed: {list(order)}")
+    memory = np.empty([shape[axis] for axis in order], factory_dtype("empty_permuted", dtype, get_default_dtype()))
+    return finish(memory.transpose([order.index(axis) for axis in range(len(order))]), requires_grad)
 
 
 rule_helper(
@@ -382,6 +381,3 @@ rule_helper(
     lambda shape, like: np.zeros(shape, like.dtype),
     lambda shape, like: wrap(np.zeros(shape, like._a.dtype)),
 )
-
-IS_COMPLEX = COMPLEX
-LEAF_MARK = LEAF

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from ndgrad.base import modes
-from ndgrad.core.families import binary_lane, unary_lane
+from ndgrad.core.families import binary_lane, single_lane, unary_lane
 from ndgrad.core.inplace import in_place as make_in_place
-from ndgrad.core.inplace import ufunc_in_place
+from ndgrad.core.inplace import ufunc_in_place, write_out
 from ndgrad.core.primitive import (
     ELEMENTWISE,
     FLOAT,
@@ -37,7 +36,7 @@ from ndgrad.core.primitive import (
     raw,
     recorded,
 )
-from ndgrad.core.tensor import LEAF, Tensor
+from ndgrad.core.tensor import Tensor
 
 __all__ = [
     *("FLOAT", "GENERAL", "KEEP", "PROMOTE"),
@@ -45,6 +44,10 @@ __all__ = [
 ]
 
 Function = Callable[..., Any]
+#: What a declaration gives back: the operation as a function on tensors.
+Operation = Callable[..., Tensor]
+Declarer = Callable[[Function], Operation]
+F = TypeVar("F", bound=Function)
 
 
 class Entry:
@@ -65,8 +68,8 @@ class Entry:
         domain: tuple[float, float] | None = None,
     ) -> None:
         self.name = name
-        self.method = function  # methods take no `out=`, so they are spared its price
-        self.function = with_out(function, name) if out else function
+        self.method = function  # methods take no `out=`, so they are spared its price; lanes read it themselves
+        self.function = with_out(function, name) if out and not hasattr(function, "lane") else function
         self.primitive = primitive
         self.as_function, self.as_method = as_function, as_method
         self.in_place = in_place
@@ -92,6 +95,7 @@ def _declare(
     out: bool = True,
     domain: tuple[float, float] | None = None,
     doc: str = "",
+    numbers: str = "either",
     **facts: Any,
 ) -> Any:
     """Make the primitive; where its signature is all a user may pass, make the public names as well."""
@@ -111,7 +115,9 @@ def _declare(
         if len(primitive.operands) == 1 and lanes:
             call = unary_lane(primitive)
         elif len(primitive.operands) == 2 and (lanes or (family == MULTILINEAR and not primitive.params)):
-            call = binary_lane(primitive)
+            call = binary_lane(primitive, numbers=numbers)
+        elif len(primitive.operands) == 1 and primitive.policy == KEEP and not primitive.variadic and primitive.outputs == 1:
+            call = single_lane(primitive)
         else:
             call = _general_call(primitive)
         call.__name__ = call.__qualname__ = own
@@ -160,6 +166,10 @@ def _expose(names: Sequence[str], function: Function, *, in_place: Function | No
         table[name] = Entry(name, function, in_place=in_place, **facts)
 
 
+@overload
+def elementwise(kernel: Function, **facts: Any) -> Operation: ...
+@overload
+def elementwise(kernel: None = None, **facts: Any) -> Declarer: ...
 def elementwise(kernel: Any = None, *, partials: Sequence[Rule | None] = (), policy: str = PROMOTE, **facts: Any) -> Any:
     """An operation on each element. `partials`: per operand, the map from `g` to `g` times the local derivative.
 
@@ -168,26 +178,46 @@ def elementwise(kernel: Any = None, *, partials: Sequence[Rule | None] = (), pol
     return _declare(kernel, ELEMENTWISE, rules=partials, policy=policy, **facts)
 
 
+@overload
+def linear(kernel: Function, **facts: Any) -> Operation: ...
+@overload
+def linear(kernel: None = None, **facts: Any) -> Declarer: ...
 def linear(kernel: Any = None, *, transpose: Rule, policy: str = KEEP, **facts: Any) -> Any:
     """A linear map of its one operand, over the reals and the complex numbers alike. `transpose`: its transpose."""
     return _declare(kernel, LINEAR, rules=[transpose], policy=policy, **facts)
 
 
+@overload
+def multilinear(kernel: Function, **facts: Any) -> Operation: ...
+@overload
+def multilinear(kernel: None = None, **facts: Any) -> Declarer: ...
 def multilinear(kernel: Any = None, *, transposes: Sequence[Rule], policy: str = KEEP, **facts: Any) -> Any:
     """Linear in each operand while the others are held. `transposes`: per operand, the transpose (without conjugates)."""
     return _declare(kernel, MULTILINEAR, rules=transposes, policy=policy, **facts)
 
 
+@overload
+def general(kernel: Function, **facts: Any) -> Operation: ...
+@overload
+def general(kernel: None = None, **facts: Any) -> Declarer: ...
 def general(kernel: Any = None, *, vjp: Sequence[Rule | None] = (), policy: str = KEEP, **facts: Any) -> Any:
     """Anything else. `vjp`: per operand, its cotangent (conjugates included); or `joint=`, one function for all of them."""
     return _declare(kernel, GENERAL, rules=vjp, policy=policy, **facts)
 
 
+@overload
+def nondifferentiable(kernel: Function, **facts: Any) -> Operation: ...
+@overload
+def nondifferentiable(kernel: None = None, **facts: Any) -> Declarer: ...
 def nondifferentiable(kernel: Any = None, *, policy: str = PROMOTE, **facts: Any) -> Any:
     """No derivative, or zero everywhere: comparisons, rounding to integers, positions."""
     return _declare(kernel, NONDIFFERENTIABLE, policy=policy, **facts)
 
 
+@overload
+def function(body: F, **facts: Any) -> F: ...
+@overload
+def function(body: None = None, **facts: Any) -> Callable[[F], F]: ...
 def function(
     body: Function | None = None,
     *,
@@ -195,7 +225,7 @@ def function(
     aliases: Sequence[str] = (),
     as_function: bool = True,
     method: bool = True,
-    in_place: bool = False,
+    in_place: bool | Function = False,
     copies: bool = False,
     out: bool = False,
     primitive: Function | None = None,
@@ -205,7 +235,7 @@ def function(
 
     Parameters
     ----------
-    in_place : make a twin `name_` as well.
+    in_place : make a twin `name_` as well, or this one.
     copies : the function is made of several recorded operations, so the twin must compute from a copy of its target.
     out : the function form takes `out=`.
     primitive : the declared primitive that the function comes down to, if it is one.
@@ -213,8 +243,10 @@ def function(
 
     def declare(body: Function) -> Function:
         own = name or body.__name__
-        twin = make_in_place(body, own + "_", copies=copies) if in_place else None
+        twin = in_place if callable(in_place) else make_in_place(body, own + "_", copies=copies) if in_place else None
         found = getattr(primitive, "primitive", None)
+        if found is not None and found.title == found.name:
+            found.title = own
         names = (own, *aliases)
         _expose(names, body, primitive=found, as_function=as_function, as_method=method, in_place=twin, out=out, domain=domain)
         return body
@@ -243,21 +275,3 @@ def with_out(function: Function, name: str) -> Function:
         return write_out(out, result, name)
 
     return call
-
-
-def write_out(target: Any, value: Tensor, name: str) -> Tensor:
-    """Write a result into the tensor given as `out=`."""
-    if not isinstance(target, Tensor):
-        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(target).__name__}")
-    if modes.is_grad_enabled():
-        if value.requires_grad:
-            raise RuntimeError(
-                f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
-            )
-        if target.requires_grad:
-            raise RuntimeError(
-                f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
-                if target._node is not LEAF
-                else "a leaf Variable that requires grad is being used in an in-place operation."
-            )
-    return target._write_out(value, name)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops

@@ -9,13 +9,18 @@ import numpy as np
 
 from ndgrad.core.families import binary_lane
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.declare import primitives
-from ndgrad.ops.declare import table as _table
+from ndgrad.ops.declare import primitives, table
+from ndgrad.ops.products import operand_product
 
 
 def _lane(name: str) -> Callable[..., Any]:
     """An operator that is exactly one primitive of two operands."""
     return binary_lane(primitives[name], operator=True)
+
+
+def _number_lane(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator that Python calls for a number on the left: a primitive of its own for those, the general function for the rest."""
+    return binary_lane(primitives[name], operator=True, ranks=(-1, -1), otherwise=otherwise)  # no tensor has -1 dims
 
 
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,33 +43,36 @@ def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return operator
 
 
-class _Partial(dict[str, Any]):
-    def __missing__(self, key: str) -> Any:
-        from types import SimpleNamespace
-        return SimpleNamespace(method=None, in_place=lambda *a: None)
+def _inverted(bitwise_not: Callable[..., Any]) -> Callable[..., Any]:
+    def operator(self: Tensor) -> Any:
+        if self._a.dtype.kind in "fc":
+            raise TypeError(f"~ (operator.invert) is only implemented on integer and Boolean-type tensors, not on {self.dtype}")
+        return bitwise_not(self)
+
+    return operator
 
 
-def operators() -> dict[str, Callable[..., Any]]:
+def python_operators() -> dict[str, Callable[..., Any]]:
     """All of them by their Python names; called once the table is complete."""
-    table = _Partial(_table)
+    reciprocal = table["reciprocal"].method
     found: dict[str, Callable[..., Any]] = {
         "__add__": _lane("add_tensors"),
         "__radd__": _lane("add_tensors"),
-        **({"__sub__": _lane("sub_tensors")} if "sub_tensors" in primitives else {}),
+        "__sub__": _lane("sub_tensors"),
         "__mul__": _lane("mul"),
         "__rmul__": _lane("mul"),
         "__truediv__": _lane("div_true"),
-        "__matmul__": _guarded(table["matmul"].method),
-        "__rmatmul__": _swapped(table["matmul"].method),
-        "__rsub__": _guarded(table["rsub"].method),
-        "__rtruediv__": _swapped(table["div"].method),
-        "__rpow__": _swapped(table["pow"].method),
+        "__matmul__": binary_lane(primitives["mm"], operator=True, ranks=(2, 2), otherwise=operand_product),
+        "__rmatmul__": _swapped(operand_product),
+        "__rsub__": _number_lane("rsub_number", table["rsub"].method),
+        "__rtruediv__": _guarded(lambda self, other: reciprocal(self) * other),
+        "__rpow__": _number_lane("pow_of_number", lambda exponent, base: table["pow"].method(base, exponent)),
         "__rfloordiv__": _swapped(table["floor_divide"].method),
         "__rmod__": _swapped(table["remainder"].method),
         "__neg__": table["neg"].method,
-        "__pos__": lambda self: self,
+        "__pos__": table["positive"].method,
         "__abs__": table["abs"].method,
-        "__invert__": table["bitwise_not"].method,
+        "__invert__": _inverted(table["bitwise_not"].method),
     }
     plain = {
         **{"__pow__": "pow", "__floordiv__": "floor_divide", "__mod__": "remainder"},

@@ -1,20 +1,36 @@
-"""Views that rearrange dims, and copies that do."""
+"""Views that give the same memory another shape or another order of dims."""
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from ndgrad.base.shapes import as_shape, infer_shape, view_strides, wrap_dim
-from ndgrad.base.types import Shape
-from ndgrad.core.tensor import Tensor
+from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, numpy_dtype
+from ndgrad.base.shapes import as_int, as_shape, contiguous_strides, infer_shape, view_strides, wrap_dim, wrap_dims
+from ndgrad.base.shapes import broadcast_shapes as common_shape
+from ndgrad.base.size import Size, as_size
+from ndgrad.base.types import Array, Shape
+from ndgrad.core.inplace import TYPE_NAMES
+from ndgrad.core.tensor import INFERENCE, Tensor, wrap
+from ndgrad.kernels.striding import laid_out, strided
+from ndgrad.ops.conversion import LEGACY_NAMES, clone_strided
 from ndgrad.ops.declare import function, linear
 
+EXPAND_REFUSED = (
+    "The expanded size of the tensor ({}) must match the existing size ({}) at non-singleton dimension {}.  "
+    "Target sizes: {}.  Tensor sizes: {}"
+)
 
-def strided(x: Any, shape: Shape, strides: tuple[int, ...]) -> Any:
-    """The same memory with another shape and other strides, in bytes."""
-    return np.lib.stride_tricks.as_strided(x, shape, strides)
+
+def element_strides(array: Any) -> tuple[int, ...]:
+    """Strides in elements, row-major for an empty array that NumPy gave none."""
+    steps: tuple[int, ...] = array.strides
+    if array.size == 0 and not any(steps):
+        return contiguous_strides(array.shape)
+    width = array.itemsize
+    return tuple(step // width for step in steps)
 
 
 # ---------------------------------------------------------------- sums that undo broadcasting
@@ -29,8 +45,11 @@ def sum_to(x: Any, *, shape: Shape) -> Any:
 @linear(transpose=lambda xp, g, x_shape: xp.sum_to(g, shape=x_shape), view=True, node_name="ExpandBackward0")
 def expand_to(x: Any, *, shape: Shape) -> Any:
     """Broadcast to `shape`, without copying."""
+    x = laid_out(x)
     lead = len(shape) - x.ndim
-    strides = (0,) * lead + tuple(0 if size == 1 != wide else step for size, wide, step in zip(x.shape, shape[lead:], x.strides, strict=True))
+    strides = (0,) * lead + tuple(
+        0 if size == 1 != wide else step for size, wide, step in zip(x.shape, shape[lead:], x.strides, strict=True)
+    )
     return strided(x, shape, strides)
 
 
@@ -38,13 +57,22 @@ def expand_to(x: Any, *, shape: Shape) -> Any:
 @linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="ViewBackward0")
 def view_as_shape(x: Any, *, shape: Shape) -> Any:
     """Another shape over the same memory, which must allow it."""
-    strides = view_strides(x.shape, tuple(step // x.itemsize for step in x.strides), shape)
+    if x.flags.c_contiguous and x.size and 1 not in x.shape:
+        return x.reshape(shape)
+    strides = view_strides(x.shape, element_strides(x), shape)
     if strides is None:
-        raise ValueError(
-            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous subspaces). "
-            "Use .reshape(...) instead."
-        )
-    return strided(x, shape, tuple(step * x.itemsize for step in strides))
+        raise ValueError(f"memory with strides {x.strides} cannot be seen in the shape {shape}")
+    width = x.itemsize
+    return strided(x, shape, tuple(step * width for step in strides))
+
+
+alias_as_shape = linear(
+    view_as_shape.primitive.kernel,
+    name="alias_as_shape",
+    transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape),
+    view=True,
+    node_name="ReshapeAliasBackward0",
+)
 
 
 @linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), node_name="UnsafeViewBackward0")
@@ -53,24 +81,88 @@ def reshape_to(x: Any, *, shape: Shape) -> Any:
     return np.reshape(x, shape)
 
 
+@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward0")
+def squeeze_all(x: Any) -> Any:
+    """Without any dims of size 1."""
+    return np.squeeze(laid_out(x))
+
+
+@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward1")
+def squeeze_dim(x: Any, *, dim: int) -> Any:
+    """Without one dim, if its size is 1."""
+    x = laid_out(x)
+    return np.squeeze(x, dim) if x.ndim and x.shape[dim] == 1 else x[...]
+
+
+@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward2")
+def squeeze_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
+    """Without those of `dims` whose size is 1."""
+    x = laid_out(x)
+    return np.squeeze(x, tuple(dim for dim in dims if x.ndim and x.shape[dim] == 1))
+
+
+@linear(transpose=lambda xp, g, dim: xp.squeeze_dim(g, dim=dim), view=True, node_name="UnsqueezeBackward0")
+def unsqueeze_dim(x: Any, *, dim: int) -> Any:
+    """A new dim of size 1."""
+    x = laid_out(x)
+    step = x.shape[dim] * x.strides[dim] if dim < x.ndim else x.itemsize
+    return strided(x, (*x.shape[:dim], 1, *x.shape[dim:]), (*x.strides[:dim], step, *x.strides[dim:]))
+
+
+@linear(transpose=lambda xp, g: g, view=True, node_name="AliasBackward0")
+def alias(x: Any) -> Any:
+    """The same memory in the same shape."""
+    return laid_out(x)[...]
+
+
+# ---------------------------------------------------------------- the order of dims
 @linear(transpose=lambda xp, g, dim0, dim1: xp.transpose_dims(g, dim0=dim0, dim1=dim1), view=True, node_name="TransposeBackward0")
 def transpose_dims(x: Any, *, dim0: int, dim1: int) -> Any:
     """Two dims exchanged."""
-    return np.swapaxes(x, dim0, dim1)
+    return laid_out(x).swapaxes(dim0, dim1) if x.ndim else x[...]
 
 
 @linear(transpose=lambda xp, g: xp.t_matrix(g), view=True, node_name="TBackward0")
 def t_matrix(x: Any) -> Any:
     """A matrix transposed."""
-    return x.T
+    return laid_out(x).T
+
+
+def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
+    found = [0] * len(dims)
+    for position, dim in enumerate(dims):
+        found[dim] = position
+    return tuple(found)
+
+
+@linear(transpose=lambda xp, g, dims: xp.permute_dims(g, dims=_inverse(dims)), view=True, node_name="PermuteBackward0")
+def permute_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
+    """The dims in another order."""
+    return laid_out(x).transpose(dims)
+
+
+@function
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """The dims in another order: a view."""
+    rank = input._a.ndim
+    wanted = as_shape(dims, "dims")
+    if len(wanted) != rank:
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
+            "of dimensions "
+            f"i.e. input.dim() = {rank} is not equal to len(dims) = {len(wanted)}"
+        )
+    wrapped = tuple(wrap_dim(dim, rank) for dim in wanted)
+    if len(set(wrapped)) != rank:
+        raise RuntimeError(f"permute(): duplicate dims are not allowed. (dims={list(wanted)})")
+    return permute_dims(input, dims=wrapped)
 
 
 @function(aliases=("swapaxes", "swapdims"))
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dims exchanged: a view."""
     rank = input._a.ndim
-    first, second = wrap_dim(dim0, rank), wrap_dim(dim1, rank)
-    return transpose_dims(input, dim0=first, dim1=second) if rank else transpose_dims(input.reshape(1), dim0=0, dim1=0).reshape(())  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+    return transpose_dims(input, dim0=wrap_dim(dim0, rank), dim1=wrap_dim(dim1, rank))
 
 
 @function
@@ -81,31 +173,257 @@ def t(input: Tensor) -> Tensor:
     return t_matrix(input)
 
 
-@function(as_function=False)
-def view(self: Tensor, *shape: Any) -> Tensor:
-    """Another shape over the same memory."""
-    return view_as_shape(self, shape=infer_shape(as_shape(shape, "shape"), self._a.size))
+def _reversed_dims(self: Tensor) -> Tensor:
+    """All dims in reverse order: a view."""
+    return permute_dims(self, dims=tuple(range(self._a.ndim))[::-1])
+
+
+def _matrix_transposed(self: Tensor) -> Tensor:
+    """The last two dims exchanged: a view."""
+    rank = self._a.ndim
+    if not rank:
+        return self
+    if rank < 2:
+        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {rank}-D tensor.")
+    return transpose_dims(self, dim0=rank - 2, dim1=rank - 1)
 
 
 @function
-def reshape(input: Tensor, *shape: Any) -> Tensor:
-    """Another shape: a view where the memory allows it, else a copy."""
-    wanted = infer_shape(as_shape(shape, "shape"), input._a.size)
-    array = input._a
-    if view_strides(array.shape, tuple(step // array.itemsize for step in array.strides), wanted) is None:
-        return reshape_to(input, shape=wanted)
-    return view_as_shape(input, shape=wanted)
+def adjoint(input: Tensor) -> Tensor:
+    """The last two dims exchanged and the elements conjugated."""
+    if input._a.ndim < 2:
+        raise RuntimeError(f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {input._a.ndim}-D tensor.")
+    return _conjugated(_matrix_transposed(input))
+
+
+def _conjugate_transposed(self: Tensor) -> Tensor:
+    """The conjugate transpose of a matrix."""
+    rank = self._a.ndim
+    if rank not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {rank}-D tensor.")
+    return _conjugated(_matrix_transposed(self) if rank else self)
+
+
+def _adjoint(self: Tensor) -> Tensor:
+    """The last two dims exchanged and the elements conjugated."""
+    return adjoint(self)
+
+
+def _conjugated(tensor: Tensor) -> Tensor:
+    return tensor.conj() if tensor.dtype.is_complex else tensor  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+
+
+Tensor.T = property(_reversed_dims)  # pyright: ignore[reportAttributeAccessIssue]  # a property cannot be bound through the table
+Tensor.mT = property(_matrix_transposed)  # pyright: ignore[reportAttributeAccessIssue]  # likewise
+Tensor.H = property(_conjugate_transposed)  # pyright: ignore[reportAttributeAccessIssue]  # likewise
+Tensor.mH = property(_adjoint)  # pyright: ignore[reportAttributeAccessIssue]  # likewise
+
+
+@function(aliases=("moveaxis",))
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """Some dims moved to other places, the rest keeping their order: a view."""
+    rank = input._a.ndim
+    single = isinstance(source, (list, tuple)), isinstance(destination, (list, tuple))
+    come = tuple(source) if single[0] else (source,)
+    go = tuple(destination) if single[1] else (destination,)
+    if len(come) != len(go):
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({list(come)} dims) should contain the same number of dims as "
+            f"destination ({list(go)} dims)"
+        )
+    sources = tuple(wrap_dim(dim, rank) for dim in come)
+    targets = tuple(wrap_dim(dim, rank) for dim in go)
+    for role, dims, given in (("source", sources, come), ("destination", targets, go)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{role}` ({list(given)})")
+    if not rank:
+        return alias(input)
+    order = [-1] * rank
+    for come_from, go_to in zip(sources, targets, strict=True):
+        order[go_to] = come_from
+    rest = iter(dim for dim in range(rank) if dim not in sources)
+    return permute_dims(input, dims=tuple(next(rest) if dim < 0 else dim for dim in order))
+
+
+# ---------------------------------------------------------------- reshaping
+def _reinterpreted(x: Array, wanted: np.dtype[Any]) -> Array:
+    """The same bytes as elements of another dtype."""
+    wide, narrow = x.itemsize, wanted.itemsize
+    if wide == narrow:
+        return x.view(wanted)
+    names = f"{TYPE_NAMES[from_numpy_dtype[x.dtype].name]} as {TYPE_NAMES[from_numpy_dtype[wanted].name]} (different element sizes)"
+    if not x.ndim:
+        raise RuntimeError(f"self.dim() cannot be 0 to view {names}")
+    strides, shape = element_strides(x), list(x.shape)
+    ratio = narrow // wide
+    if ratio > 1 and shape[-1] % ratio:
+        raise RuntimeError(f"self.size(-1) must be divisible by {ratio} to view {names}, but got {shape[-1]}")
+    if strides[-1] != 1:
+        raise RuntimeError(f"self.stride(-1) must be 1 to view {names}, but got {strides[-1]}")
+    if narrow > wide:
+        for axis, step in enumerate(strides[:-1]):
+            if step % ratio:
+                raise RuntimeError(f"self.stride({axis}) must be divisible by {ratio} to view {names}, but got {step}")
+        shape[-1] //= ratio
+    else:
+        shape[-1] *= wide // narrow
+    return strided(x, tuple(shape), (*x.strides[:-1], narrow), dtype=wanted)
 
 
 @function(as_function=False)
-def expand(self: Tensor, *size: Any) -> Tensor:
+def view(self: Tensor, *shape: Any, **named: Any) -> Tensor:
+    """Another shape over the same memory, or another dtype over the same bytes."""
+    if named:
+        shape = (named.pop("dtype", None) or named.pop("size", None) or named.pop("shape"),)
+    if len(shape) == 1 and isinstance(shape[0], (dtype, type)):
+        wanted = as_dtype(shape[0])
+        if wanted is self.dtype:
+            return self
+        out = wrap(_reinterpreted(self._memory(), numpy_dtype(wanted)))  # no gradient flows through bytes
+        out._v = self._v if self._v is INFERENCE else self._cell()
+        return out
+    if not shape:
+        raise TypeError("view() received an invalid combination of arguments - got (), but expected a size or a dtype")
+    return _view(self, infer_shape(as_shape(shape, "size"), self._a.size))
+
+
+@function
+def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
+    """Another shape: a view where the memory allows it, else a copy."""
+    return _reshape(input, infer_shape(as_shape(shape or (named["shape"],), "shape"), input._a.size))
+
+
+def _can_view(array: Any, shape: Shape) -> bool:
+    return not array.ndim or array.flags.c_contiguous or view_strides(array.shape, element_strides(array), shape) is not None
+
+
+def _view(tensor: Tensor, shape: Shape) -> Tensor:
+    array = tensor._a
+    if not _can_view(array, shape):
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+            "contiguous subspaces). "
+            f"Use .reshape(...) instead. The tensor has shape {list(array.shape)} and strides {list(element_strides(array))}; "
+            f"{list(shape)} was asked for."
+        )
+    return view_as_shape(tensor, shape=shape)
+
+
+def _reshape(tensor: Tensor, shape: Shape) -> Tensor:
+    if tensor.is_contiguous():
+        return view_as_shape(tensor, shape=shape)
+    if not _can_view(tensor._a, shape):
+        return reshape_to(clone_strided(tensor, order="C"), shape=shape)
+    return alias_as_shape(tensor, shape=shape)
+
+
+@function(as_function=False)
+def view_as(self: Tensor, other: Tensor) -> Tensor:
+    """The same memory in the shape of another tensor."""
+    return _view(self, infer_shape(other._a.shape, self._a.size))
+
+
+@function(as_function=False)
+def reshape_as(self: Tensor, other: Tensor) -> Tensor:
+    """The elements in the shape of another tensor."""
+    return _reshape(self, infer_shape(other._a.shape, self._a.size))
+
+
+@function
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The dims from `start_dim` to `end_dim` made one."""
+    shape = input._a.shape
+    first, last = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
+    if first > last:
+        raise RuntimeError(f"flatten() has invalid args: start_dim cannot come after end_dim (start_dim={start_dim}, end_dim={end_dim})")
+    if not shape:
+        return _reshape(input, (1,))
+    if first == last:
+        return input
+    return _reshape(input, (*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :]))
+
+
+@function
+def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
+    """One dim split into several, whose sizes must multiply to its own; one of them may be -1."""
+    shape = input._a.shape
+    axis = wrap_dim(dim, len(shape))
+    wanted = as_shape((sizes,) if isinstance(sizes, (list, tuple)) else sizes, "sizes")
+    if not wanted:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    try:
+        inner = infer_shape(wanted, shape[axis])
+    except RuntimeError as error:
+        if "invalid for input of size" not in str(error):
+            raise
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(wanted)} don't multiply up to the size of dim {axis} ({shape[axis]}) in the input tensor"
+        ) from None
+    return _view(input, (*shape[:axis], *inner, *shape[axis + 1 :]))
+
+
+@function
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one dim: a view where the memory is row-major, else a copy."""
+    return view_as_shape(input if input.is_contiguous() else clone_strided(input, order="C"), shape=(input._a.size,))
+
+
+# ---------------------------------------------------------------- dims of size 1
+@function
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+    """Without dims of size 1: all of them, one, or those of a tuple."""
+    if dim is None:
+        return squeeze_all(input)
+    rank = input._a.ndim
+    if isinstance(dim, (tuple, list)):
+        return squeeze_dims(input, dims=wrap_dims(dim, rank))
+    return squeeze_dim(input, dim=wrap_dim(dim, rank))
+
+
+@function
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A new dim of size 1 before `dim`: a view."""
+    return unsqueeze_dim(input, dim=wrap_dim(dim, input._a.ndim + 1))
+
+
+def _atleast(rank: int) -> Any:
+    def one(tensor: Tensor) -> Tensor:
+        have = tensor._a.ndim
+        if have >= rank:
+            return tensor
+        if not have:
+            return _reshape(tensor, (1,) * rank)
+        out = unsqueeze_dim(tensor, dim=0) if have == 1 else tensor
+        return unsqueeze_dim(out, dim=2) if rank == 3 else out
+
+    def atleast(*tensors: Any) -> Any:
+        if len(tensors) == 1:
+            if isinstance(tensors[0], Tensor):
+                return one(tensors[0])
+            tensors = tuple(tensors[0])
+        return tuple(one(tensor) for tensor in tensors)
+
+    atleast.__name__ = f"atleast_{rank}d"
+    atleast.__doc__ = f"The tensor, or each of several, with dims of size 1 added until it has {rank}."
+    return atleast
+
+
+atleast_1d = function(_atleast(1), method=False)
+atleast_2d = function(_atleast(2), method=False)
+atleast_3d = function(_atleast(3), method=False)
+
+
+# ---------------------------------------------------------------- broadcasting
+@function(as_function=False)
+def expand(self: Tensor, *size: Any, implicit: bool = False) -> Tensor:
     """Dims of size 1 widened, and new dims in front, without copying; -1 leaves a dim as it is."""
     wanted = as_shape(size)
     shape = self._a.shape
     lead = len(wanted) - len(shape)
     if lead < 0:
         raise RuntimeError(
-            f"expand(torch.{self.dtype.name}{{{list(shape)}}}, size={list(wanted)}): the number of sizes provided ({len(wanted)}) must be greater "
+            f"expand(torch.{LEGACY_NAMES[self.dtype]}{{{list(shape)}}}, size={list(wanted)}): the number of sizes provided "
+            f"({len(wanted)}) must be greater "
             f"or equal to the number of dimensions in the tensor ({len(shape)})"
         )
     full: list[int] = []
@@ -113,12 +431,55 @@ def expand(self: Tensor, *size: Any) -> Tensor:
         own = shape[axis - lead] if axis >= lead else None
         if width == -1:
             if own is None:
-                raise RuntimeError(f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {axis}")
+                raise RuntimeError(
+                    f"The expanded size of the tensor ({width}) isn't allowed in a leading, non-existing dimension {axis}; "
+                    f"sizes: {list(wanted)}"
+                )
             width = own
         if own is not None and own not in (1, width):
-            raise RuntimeError(
-                f"The expanded size of the tensor ({width}) must match the existing size ({own}) at non-singleton dimension {axis}.  "
-                f"Target sizes: {list(wanted)}.  Tensor sizes: {list(shape)}"
-            )
+            raise RuntimeError(EXPAND_REFUSED.format(width, own, axis, list(wanted), list(shape)))
         full.append(width)
     return expand_to(self, shape=tuple(full))
+
+
+@function
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
+    """The tensor expanded to a shape."""
+    return expand(input, *as_shape((size,)))
+
+
+@function(as_function=False)
+def expand_as(self: Tensor, other: Tensor) -> Tensor:
+    """The tensor expanded to the shape of another."""
+    return expand(self, *other._a.shape)
+
+
+@function(method=False)
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that all of the shapes broadcast to."""
+    found: list[int] = []
+    for position, given in enumerate(shapes):
+        shape = as_shape((given,) if isinstance(given, (list, tuple)) else (as_int(given, "shapes"),))
+        for width in shape:
+            if width < 0:
+                raise RuntimeError(f"Trying to create tensor with negative dimension ({width}): ({width})")
+        found = [1] * (len(shape) - len(found)) + found
+        for back in range(1, len(shape) + 1):
+            width, own = shape[-back], found[-back]
+            if width not in (1, own) and own != 1:
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {width} at {-back}! Mismatching argument at index "
+                    f"{position} had {shape}; "
+                    f"but expected shape should be broadcastable to {found}"
+                )
+            if own == 1:
+                found[-back] = width
+    return as_size(tuple(found))
+
+
+@function(method=False)
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """The tensors expanded to their common shape; those that have it already, as they are."""
+    given: tuple[Tensor, ...] = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+    shape = common_shape(*(tensor._a.shape for tensor in given))
+    return tuple(tensor if tensor._a.shape == shape else expand_to(tensor, shape=shape) for tensor in given)

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import ndgrad
 from ndgrad.cli import demonstration, run_script
 
 
@@ -27,7 +28,7 @@ def wants_help(argument: str) -> bool:
 
 def build_parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     parser = argparse.ArgumentParser(prog="ndgrad", description="PyTorch's autograd engine in pure Python on NumPy.")
-    parser.add_argument("--version", action="version", version=f"ndgrad {run_script.installed_version()}")
+    parser.add_argument("--version", action="version", version=f"ndgrad {ndgrad.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     demo = commands.add_parser(

@@ -1,0 +1,44 @@
+"""`torch.autograd.graph`: the nodes of the recorded graph and the edges between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ndgrad.core.node import Node as Node
+from ndgrad.core.node import accumulator, edge_of
+from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified
+
+__all__ = ["GradientEdge", "Node", "get_gradient_edge", "increment_version"]
+
+
+class GradientEdge(NamedTuple):
+    """Where the gradient of a tensor goes: a node and the number of its output; stands for the tensor in `backward` and `grad`."""
+
+    node: Node
+    output_nr: int
+    ownership_token: Any = None
+
+
+def get_gradient_edge(tensor: Tensor) -> GradientEdge:
+    """The edge that stands for a tensor, which may itself be dropped afterwards.
+
+    Raises
+    ------
+    RuntimeError
+        If the tensor does not require grad.
+    """
+    edge = edge_of(tensor)
+    if edge is None:
+        raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
+    if isinstance(edge, Tensor):
+        return GradientEdge(accumulator(edge), 0)
+    return GradientEdge(edge.node_of(), edge.output_nr)
+
+
+def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
+    """Say that the memory of a tensor (or of each of several) has been changed where ndgrad could not see it, by NumPy for instance."""
+    for changed in (tensor,) if isinstance(tensor, Tensor) else tensor:
+        if changed._v is INFERENCE:
+            raise RuntimeError("Inference tensors do not track version counter.")
+        mark_modified(changed, "increment_version")

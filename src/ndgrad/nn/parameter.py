@@ -1,0 +1,64 @@
+"""`Parameter`: a leaf that is meant to be trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ndgrad.core.tensor import LEAF, Tensor, plain, wrap
+
+
+class _ParameterType(type(Tensor)):
+    """Makes every tensor with a true `_is_param` an instance of `Parameter`, whatever its class."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        if super().__instancecheck__(instance):
+            return True
+        return cls is Parameter and isinstance(instance, Tensor) and bool(getattr(instance, "_is_param", False))
+
+
+class Parameter(Tensor, metaclass=_ParameterType):
+    """A tensor that is a parameter of a model. It shares the memory of `data`; gradients do not flow back to that.
+
+    Parameters
+    ----------
+    data : the values; an empty tensor if left out.
+    requires_grad : whether gradients are wanted.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
+        if data is None:
+            out = wrap(np.empty(0, np.float32))
+        elif isinstance(data, Tensor):
+            out = wrap(data._memory())
+            if requires_grad and out._a.dtype.kind not in "fc":
+                raise RuntimeError(f"Only Tensors of floating point and complex dtype can require gradients (this one is {data.dtype})")
+            if data._v is not None:
+                out._v = data._v if not isinstance(data._v, list) else [0]
+        else:
+            kind = "numpy.ndarray; write ndgrad.from_numpy(array) first" if isinstance(data, np.ndarray) else type(data).__name__
+            raise TypeError(f"Parameter(): argument 'data' (position 1) must be Tensor, not {kind}")
+        out._node = LEAF if requires_grad else None
+        out.__class__ = cls
+        return out  # pyright: ignore[reportReturnType]  # its class has just been changed
+
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
+        """Everything is done in `__new__`."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        found: Any = memo.get(id(self))
+        if found is None:
+            copied: Any = wrap(self._memory().copy(order="K"), LEAF if self._node is not None else None)
+            copied.__class__ = type(self)
+            found = memo[id(self)] = copied
+        return found
+
+    def __repr__(self, *, tensor_contents: str | None = None) -> str:
+        return "Parameter containing:\n" + super().__repr__(tensor_contents=tensor_contents)
+
+
+# results of operations on parameters are plain tensors, so the fast lanes may take parameters apart
+plain.add(Parameter)

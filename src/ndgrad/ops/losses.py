@@ -1,0 +1,185 @@
+"""Losses that are one operation each, with the reduction inside, as PyTorch's nodes have it. `nn.functional` exposes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ndgrad.kernels import losses as kernels
+from ndgrad.kernels.losses import MEAN
+from ndgrad.ops.declare import elementwise, general, recorded, rule_helper
+
+
+def _scaled_back(g: Any, reduction: str, shape: Any) -> Any:
+    """The cotangent of each element before the reduction."""
+    if reduction != MEAN:
+        return g
+    count = 1
+    for size in shape:
+        count *= size
+    return g / count
+
+
+def _pair(needs: Any, cotangent: Any) -> tuple[Any, Any]:
+    """What a loss of a difference gives its two operands."""
+    return cotangent if needs[0] else None, -cotangent if needs[1] else None
+
+
+# ---------------------------------------------------------------- of differences
+def _squared_back(xp: Any, g: Any, needs: Any, x: Any, y: Any, reduction: str) -> Any:
+    away = x - y
+    return _pair(needs, away * (_scaled_back(g, reduction, away.shape) * 2))
+
+
+@general(joint=_squared_back, policy="promote", node_name="MseLossBackward0")
+def squared_error(x: Any, y: Any, *, reduction: str) -> Any:
+    """(x - y)^2."""
+    return kernels.squared_error(x, y, reduction)
+
+
+def _smooth_back(xp: Any, g: Any, needs: Any, x: Any, y: Any, beta: float, reduction: str) -> Any:
+    away = x - y
+    outside = xp.abs(away) >= beta
+    slope = xp.where(outside, xp.sgn(away), away / beta)
+    return _pair(needs, slope * _scaled_back(g, reduction, away.shape))
+
+
+@general(joint=_smooth_back, policy="promote", node_name="SmoothL1LossBackward0")
+def smooth_absolute_error(x: Any, y: Any, *, beta: float, reduction: str) -> Any:
+    """|x - y| - beta / 2, and a parabola where that is less than beta / 2."""
+    return kernels.smooth_absolute_error(x, y, beta, reduction)
+
+
+def _huber_back(xp: Any, g: Any, needs: Any, x: Any, y: Any, delta: float, reduction: str) -> Any:
+    away = x - y
+    outside = xp.abs(away) >= delta
+    slope = xp.where(outside, xp.sgn(away) * delta, away)
+    return _pair(needs, slope * _scaled_back(g, reduction, away.shape))
+
+
+@general(joint=_huber_back, policy="promote", node_name="HuberLossBackward0")
+def huber_error(x: Any, y: Any, *, delta: float, reduction: str) -> Any:
+    """A parabola up to a distance of delta, a line beyond."""
+    return kernels.huber(x, y, delta, reduction)
+
+
+# ---------------------------------------------------------------- of logits and probabilities
+def _logistic(x: Any) -> Any:
+    return np.tanh(x * 0.5) * 0.5 + 0.5
+
+
+@elementwise(public=False, partials=[lambda xp, g, out: g * (out * (1 - out))])
+def logistic(x: Any) -> Any:
+    """1 / (1 + exp(-x))."""
+    return _logistic(x)
+
+
+@elementwise(public=False, partials=[lambda xp, g, x: g * xp.logistic(x)])
+def log_one_plus_exp(x: Any) -> Any:
+    """log(1 + exp(x))."""
+    return kernels.softplus(x)
+
+
+def _logits_slope(g: Any, x: Any, y: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
+    g = _scaled_back(g, reduction, x.shape)
+    if weight is not None:
+        g = g * weight
+    slope = recorded.logistic(x)
+    if pos_weight is None:
+        return (slope - y) * g
+    positive = pos_weight * y
+    return ((positive + 1 - y) * slope - positive) * g
+
+
+rule_helper("logits_slope", kernels.logits_cross_entropy_slope, _logits_slope)
+
+
+def _weighted_back(g: Any, x: Any, weight: Any, reduction: str) -> Any:
+    g = _scaled_back(g, reduction, x.shape)
+    return g if weight is None else g * weight
+
+
+def _logits_back(xp: Any, g: Any, x: Any, y: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
+    return xp.logits_slope(g, x, y, weight, pos_weight, reduction)
+
+
+def _logits_target_back(xp: Any, g: Any, x: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
+    g = _weighted_back(g, x, weight, reduction)
+    return -(x * g) if pos_weight is None else ((pos_weight - 1) * xp.log_one_plus_exp(-x) - x) * g
+
+
+@general(vjp=[_logits_back, _logits_target_back], policy="promote", node_name="BinaryCrossEntropyWithLogitsBackward0")
+def logits_cross_entropy(x: Any, y: Any, weight: Any, pos_weight: Any, *, reduction: str) -> Any:
+    """The cross entropy of a logit and a probability."""
+    return kernels.logits_cross_entropy(x, y, weight, pos_weight, reduction)
+
+
+#: What the product of the two probabilities counts as at least: PyTorch's number, which is rounded to float32.
+_LEAST = float(np.float32(1e-12))
+
+
+@general(
+    vjp=[
+        lambda xp, g, x, y: xp.logits_slope(g, x, y, None, None, MEAN),
+        lambda xp, g, x: -(x * _scaled_back(g, MEAN, x.shape)),
+    ],
+    policy="promote",
+    public=False,
+    node_name="BinaryCrossEntropyWithLogitsBackward0",
+)
+def mean_logits_cross_entropy(x: Any, y: Any) -> Any:
+    """The usual case of the above: without parameters it has a fast lane."""
+    return kernels.logits_cross_entropy(x, y, None, None, MEAN)
+
+
+def _probability_back(xp: Any, g: Any, x: Any, y: Any, weight: Any, reduction: str) -> Any:
+    spread = (1 - x) * x
+    return (x - y) * _weighted_back(g, x, weight, reduction) / xp.where(spread < _LEAST, _LEAST, spread)
+
+
+def _probability_target_back(xp: Any, g: Any, x: Any, weight: Any, reduction: str) -> Any:
+    return (xp.log(1 - x) - xp.log(x)) * _weighted_back(g, x, weight, reduction)
+
+
+@general(vjp=[_probability_back, _probability_target_back], policy="promote", node_name="BinaryCrossEntropyBackward0")
+def probability_cross_entropy(x: Any, y: Any, weight: Any, *, reduction: str) -> Any:
+    """The cross entropy of two probabilities."""
+    return kernels.probability_cross_entropy(x, y, weight, reduction)
+
+
+@general(
+    vjp=[lambda xp, g, x, y, reduction: -(y * xp.logistic(-(y * x))) * _scaled_back(g, reduction, x.shape)],
+    policy="promote",
+    node_name="SoftMarginLossBackward0",
+)
+def soft_margin(x: Any, y: Any, *, reduction: str) -> Any:
+    """log(1 + exp(-x y))."""
+    return kernels.soft_margin(x, y, reduction)
+
+
+# ---------------------------------------------------------------- negative log likelihood
+def _likelihood_back(xp: Any, g: Any, target: Any, weight: Any, x_shape: Any, reduction: str, ignore_index: int) -> Any:
+    return xp.likelihood_adjoint(g, target, weight, shape=x_shape, reduction=reduction, ignore_index=ignore_index)
+
+
+def _adjoint_back(xp: Any, g: Any, target: Any, weight: Any, reduction: str, ignore_index: int) -> Any:
+    return xp.likelihood(g, target, weight, reduction=reduction, ignore_index=ignore_index)
+
+
+@general(vjp=[_likelihood_back], node_name="NllLossBackward0")
+def likelihood(x: Any, target: Any, weight: Any, *, reduction: str, ignore_index: int) -> Any:
+    """Minus the scores of the target classes; the scores are a vector or rows."""
+    return kernels.negative_log_likelihood(x, target, weight, reduction, ignore_index)
+
+
+@general(vjp=[_likelihood_back], node_name="NllLoss2DBackward0")
+def likelihood_of_images(x: Any, target: Any, weight: Any, *, reduction: str, ignore_index: int) -> Any:
+    """The same where the classes are dim 1 of three or more."""
+    return kernels.negative_log_likelihood(x, target, weight, reduction, ignore_index)
+
+
+@general(vjp=[_adjoint_back])
+def likelihood_adjoint(x: Any, target: Any, weight: Any, *, shape: Any, reduction: str, ignore_index: int) -> Any:
+    """Zeros with minus the cotangent at the target classes."""
+    return kernels.likelihood_adjoint(x, target, weight, shape, reduction, ignore_index)

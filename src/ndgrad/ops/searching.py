@@ -1,0 +1,137 @@
+"""Where values belong in a sorted sequence, which of them are members of a set, and what place a flat position is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ndgrad.base.dtypes import bool_, numpy_dtype, promote_types
+from ndgrad.base.shapes import as_shape
+from ndgrad.base.types import Shape
+from ndgrad.core.inplace import TYPE_NAMES
+from ndgrad.core.primitive import result_dtype
+from ndgrad.core.tensor import Tensor, wrap
+from ndgrad.ops.arguments import unsupported
+from ndgrad.ops.conversion import cast
+from ndgrad.ops.declare import function, nondifferentiable
+from ndgrad.ops.joining import stack
+from ndgrad.ops.pieces import unbind
+
+
+@nondifferentiable(policy="keep", public=False)
+def sorted_positions(boundaries: Any, x: Any, *, right: bool, int32: bool) -> Any:
+    """For each value the position in its (sorted) row of boundaries before which it belongs."""
+    side = "right" if right else "left"
+    if boundaries.ndim == 1:
+        found = np.asarray(np.searchsorted(boundaries, x, side))
+    elif not boundaries.size or not x.size:
+        found = np.zeros(x.shape, np.int64)
+    else:
+        rows, values = boundaries.reshape(-1, boundaries.shape[-1]), x.reshape(-1, x.shape[-1])
+        found = np.empty(values.shape, np.int64)
+        for number, (row, wanted) in enumerate(zip(rows, values, strict=True)):
+            found[number] = np.searchsorted(row, wanted, side)
+        found = found.reshape(x.shape)
+    return found.astype(np.int32 if int32 else np.int64, copy=False)
+
+
+def _common(x: Any, y: Any) -> tuple[Tensor, Tensor]:
+    """Both in their common dtype; a number becomes a 0-d tensor."""
+    tensors = [each if isinstance(each, Tensor) else wrap(np.asarray(each)) for each in (x, y)]
+    wanted = promote_types(tensors[0].dtype, tensors[1].dtype)
+    return cast(tensors[0], wanted), cast(tensors[1], wanted)
+
+
+@function(out=True)
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+) -> Tensor:
+    """For each value of `input` the position in the (sorted) last dim before which it belongs."""
+    if side is not None:
+        if side not in ("left", "right"):
+            raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
+        if right and side == "left":
+            raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+        right = side == "right"
+    shape = sorted_sequence._a.shape
+    given = np.shape(input._a) if isinstance(input, Tensor) else ()
+    if not shape:
+        raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension")
+    if not isinstance(input, Tensor) and len(shape) != 1:
+        raise RuntimeError(
+            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
+            "boundaries tensor dim("
+            f"{len(shape)}) and input value's dim(0) numel(1)"
+        )
+    if len(shape) != 1 and shape[:-1] != given[:-1]:
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
+            "and input value tensor "
+            f"must match, but we got boundaries tensor {list(shape)} and input value tensor {list(given)}"
+        )
+    if sorter is not None:
+        if sorter._a.shape != shape:
+            raise RuntimeError(
+                f"torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor {list(shape)}and "
+                "got sorter tensor "
+                f"{list(sorter._a.shape)}"
+            )
+        if sorter._a.dtype != np.int64:
+            raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {sorter.dtype.name}")
+        sorted_sequence = wrap(np.take_along_axis(sorted_sequence._a, sorter._a, -1))
+    boundaries, values = _common(sorted_sequence.detach(), input.detach() if isinstance(input, Tensor) else input)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+    return sorted_positions(boundaries, values, right=right, int32=out_int32)
+
+
+@function(out=True)
+def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
+    """For each value of `input` the number of the bucket, between sorted boundaries, that it falls into."""
+    if boundaries.dtype.is_complex or boundaries.dtype is bool_:
+        unsupported("searchsorted_out_cpu", boundaries.dtype)
+    if boundaries._a.ndim != 1:
+        raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries._a.ndim})")
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+@nondifferentiable(policy="keep", public=False)
+def members(x: Any, tests: Any, *, invert: bool) -> Any:
+    """Which elements of `x` occur among the elements of `tests`."""
+    return np.isin(x, tests, invert=invert)
+
+
+@function(out=True, method=False)
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+    """Which of the elements occur among the test elements."""
+    if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
+        raise TypeError("isin(): one of the arguments 'elements' and 'test_elements' must be Tensor")
+    common = result_dtype((elements, test_elements))
+    if common.is_complex or common is bool_:
+        raise RuntimeError(f"Unsupported input type encountered for isin(): {TYPE_NAMES[common.name]}")
+    wanted = numpy_dtype(common)
+    pair = [wrap(np.asarray(each._a if isinstance(each, Tensor) else each).astype(wanted)) for each in (elements, test_elements)]
+    return members(*pair, invert=invert)
+
+
+@function(method=False)
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """The place in a tensor of the given shape that each flat position is, one tensor per dim."""
+    if not isinstance(indices, Tensor):
+        raise TypeError(f"unravel_index(): argument 'indices' must be Tensor, not {type(indices).__name__}")
+    if indices._a.dtype.kind not in "iu":
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    sizes: Shape = as_shape((shape,), "shape")
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {tuple(sizes)}")
+    places: list[Tensor] = []
+    step = 1
+    for size in reversed(sizes):
+        places.append(wrap(np.asarray(indices._a // step % size)))
+        step *= size
+    return unbind(stack(places[::-1], -1), -1) if places else ()

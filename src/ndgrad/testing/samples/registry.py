@@ -1,0 +1,118 @@
+"""Where the samples of each operation are found: its entry, or what its family gives it by default."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+from ndgrad.core.primitive import ELEMENTWISE, KEEP, NONDIFFERENTIABLE
+from ndgrad.ops.declare import Entry, table
+from ndgrad.testing.inputs import Maker, Sample, Spec
+
+Make = Callable[[Maker], list[Sample]]
+
+
+def spec_of(name: str) -> Spec:
+    """What the table's operation `name` is tested with.
+
+    Raises
+    ------
+    AssertionError
+        If there is neither an entry for it (or for another name of the same function) nor a default.
+    """
+    entry = table[name]
+    if name in OPERATIONS:
+        return OPERATIONS[name]
+    for other, spec in OPERATIONS.items():
+        if other in table and table[other].method is entry.method:
+            return spec
+    spec = default_spec(entry)
+    if spec is None:
+        raise AssertionError(f"the operation {name} has no entry in ndgrad.testing.samples, and its family gives it no default")
+    return spec
+
+
+def stale_entries() -> list[str]:
+    """Entries for operations that are not in the table."""
+    return sorted(set(OPERATIONS) - set(table))
+
+
+def default_spec(entry: Entry) -> Spec | None:
+    """Samples for an elementwise operation that takes its operands and nothing else."""
+    primitive = entry.primitive
+    if primitive is None or primitive.family not in (ELEMENTWISE, NONDIFFERENTIABLE) or primitive.policy == KEEP:
+        return None
+    if primitive.params or primitive.variadic or primitive.outputs != 1 or entry.name in OPERATIONS:
+        return None
+    count = len(primitive.operands)
+    required = [p for p in inspect.signature(entry.method).parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    if count > 2 or len(required) not in (count, 1) or len(required) > count:
+        return None
+    low, high = entry.domain or (-2.0, 2.0)
+
+    def make(m: Maker) -> list[Sample]:
+        if count == 1:
+            return [Sample(m(2, 3, low=low, high=high)), Sample(m(low=low, high=high))]
+        return [
+            Sample(m(2, 3, low=low, high=high), m(2, 3, low=low, high=high)),
+            Sample(m(2, 1, low=low, high=high), m(3, low=low, high=high)),
+            Sample(m(low=low, high=high), m(2, low=low, high=high)),
+        ]
+
+    return Spec(make, constant=primitive.family == NONDIFFERENTIABLE or not primitive.differentiable)
+
+
+OPERATIONS: dict[str, Spec] = {}
+
+
+def add(**makes: Make) -> None:
+    OPERATIONS.update({name: Spec(make) for name, make in makes.items()})
+
+
+def add_constant(**makes: Make) -> None:
+    OPERATIONS.update({name: Spec(make, constant=True) for name, make in makes.items()})
+
+
+def add_integer(**makes: Make) -> None:
+    OPERATIONS.update({name: Spec(make, constant=True, integers=True) for name, make in makes.items()})
+
+
+def add_random(**makes: Make) -> None:
+    OPERATIONS.update({name: Spec(make, random=True) for name, make in makes.items()})
+
+
+def add_random_constant(**makes: Make) -> None:
+    OPERATIONS.update({name: Spec(make, constant=True, random=True) for name, make in makes.items()})
+
+
+def unary(*names: str, low: float = -2.0, high: float = 2.0) -> None:
+    """Operations of one operand that are several primitives behind one name."""
+    for name in names:
+        OPERATIONS[name] = Spec(lambda m: [Sample(m(2, 3, low=low, high=high)), Sample(m(low=low, high=high)), Sample(m(0, 2))])
+
+
+def binary(*names: str, low: float = -2.0, high: float = 2.0, number: float = 1.5) -> None:
+    """Operations of two operands, the second of which may be a number."""
+
+    def make(m: Maker) -> list[Sample]:
+        return [
+            Sample(m(2, 3, low=low, high=high), m(2, 3, low=low, high=high)),
+            Sample(m(2, 1, low=low, high=high), m(3, low=low, high=high)),
+            Sample(m(2, 3, low=low, high=high), number),
+            Sample(m(low=low, high=high), m(2, low=low, high=high)),
+        ]
+
+    for name in names:
+        OPERATIONS[name] = Spec(make)
+
+
+def reductions(*names: str) -> None:
+    for name in names:
+        OPERATIONS[name] = Spec(
+            lambda m: [
+                Sample(m(2, 3)),
+                Sample(m(2, 3), 1),
+                Sample(m(2, 3, 2), (0, -1), keepdim=True),
+                Sample(m(2, 3), dim=-1, keepdim=True),
+            ]
+        )

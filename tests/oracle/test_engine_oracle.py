@@ -1,0 +1,378 @@
+"""Programs of backward, grad, accumulation, higher orders and complex numbers, run by both libraries."""
+
+import pytest
+
+from tests.oracle.both import PROGRAMS, check, program
+
+
+@program
+def backward_and_grad_01(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    a = torch.tensor([1.0, 2.0, 3.0])
+    s = x * 2
+    e = s.expand(2, 3)
+    loss = (e * a + e * a * a).sum() + (s * a).sum()
+    loss.backward()
+    show(x.grad)
+
+
+@program
+def backward_and_grad_02(torch, show, attempt):
+    x = torch.ones(2, 3, requires_grad=True)
+    s = x.sum(0)
+    a = torch.tensor([1.0, 2.0, 3.0])
+    y = x * 5
+    loss = (s * a + s * a * a).sum() + (y * 2).sum()
+    loss.backward()
+    show(x.grad)
+
+
+@program
+def backward_and_grad_03(torch, show, attempt):
+    x = torch.ones(2, 3, requires_grad=True) * 1
+    x.retain_grad()
+    s = x.sum(0)
+    a = torch.tensor([1.0, 2.0, 3.0])
+    loss = (x * a).sum() + (s * a + s * a * a).sum()
+    loss.backward()
+    show(x.grad)
+
+
+@program
+def backward_and_grad_04(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    b = x * 3
+    b.sum().backward(inputs=[b])
+    show(b.grad, x.grad, b.retains_grad)
+
+
+@program
+def backward_and_grad_05(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    b = x * 3
+    b.sum().backward(inputs=[b, x])
+    show(b.grad, x.grad)
+
+
+@program
+def backward_and_grad_06(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    b = x * 3
+    b.retain_grad()
+    b.sum().backward(inputs=[b])
+    show(b.grad)
+
+
+@program
+def backward_and_grad_07(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    b = x.view(2)
+    x * 1
+    r = torch.autograd.grad((b * 2).sum() + (x * 3).sum(), [b, x])
+    show(r)
+    r[1].mul_(100)
+    show(r[0])
+
+
+@program
+def backward_and_grad_08(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    g = torch.ones(2)
+    x.clone().backward(g)
+    x.grad.mul_(5)
+    show(g)
+
+
+@program
+def backward_and_grad_09(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    g = torch.ones(2)
+    x.backward(g)
+    x.grad.mul_(5)
+    show(g)
+
+
+@program
+def backward_and_grad_10(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    y = torch.ones(2, requires_grad=True)
+    (x + y).sum().backward()
+    x.grad.mul_(5)
+    show(y.grad)
+
+
+@program
+def backward_and_grad_11(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    kept = []
+    x.register_hook(lambda g: kept.append(g))
+    (x * 2).sum().backward()
+    x.grad.mul_(5)
+    show(kept[0])
+
+
+@program
+def backward_and_grad_12(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    kept = []
+    y.register_hook(lambda g: kept.append(g))
+    (y * 3).sum().backward()
+    x.grad.mul_(5)
+    show(kept[0])
+
+
+@program
+def backward_and_grad_13(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    y = x + 0
+    kept = []
+    y.register_hook(lambda g: kept.append(g))
+    (y + 0).sum().backward()
+    x.grad.mul_(5)
+    show(kept[0])
+
+
+@program
+def backward_and_grad_14(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    y = x + 0
+    y.register_hook(lambda g: g * 2)
+    y.retain_grad()
+    y.sum().backward()
+    show(y.grad, x.grad)
+
+
+@program
+def backward_and_grad_15(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    y = x * x
+    y.sum().backward(create_graph=True)
+    show(x.grad)
+
+
+@program
+def backward_and_grad_16(torch, show, attempt):
+    x = torch.ones(3, 2, requires_grad=True)
+    y = x * x
+    y.sum().backward(create_graph=True)
+    show(x.grad)
+    x.grad.sum().backward()
+    show(x.grad)
+
+
+@program
+def backward_and_grad_17(torch, show, attempt):
+    torch.ones(2, 3).t().clone().requires_grad_()
+    xx = torch.ones(2, 3).t().requires_grad_()
+    (xx * xx).sum().backward()
+    show(xx.grad)
+
+
+@program
+def backward_and_grad_18(torch, show, attempt):
+    xx = torch.ones(2, 3).t().requires_grad_()
+    (xx * xx).sum().backward(create_graph=True)
+    show(xx.grad)
+
+
+@program
+def backward_and_grad_19(torch, show, attempt):
+    xx = torch.ones(1, 1).expand(4, 1).requires_grad_()
+    (xx * xx).sum().backward()
+    show(xx.grad)
+
+
+@program
+def backward_and_grad_20(torch, show, attempt):
+    xx = torch.ones(2, 1).expand(2, 3).requires_grad_()
+    (xx * xx).sum().backward(create_graph=True)
+    show(xx.grad)
+
+
+@program
+def backward_and_grad_21(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    show(torch.autograd.grad(y, y, torch.ones(2) * 3))
+
+
+@program
+def backward_and_grad_22(torch, show, attempt):
+    x = torch.tensor(3.0, requires_grad=True)
+    show(torch.autograd.grad(x, x))
+    show(torch.autograd.grad([x, x], [x, x]))
+
+
+@program
+def backward_and_grad_23(torch, show, attempt):
+    x = torch.tensor(3.0, requires_grad=True)
+    o = x * x
+    torch.autograd.backward([o, o])
+    show(x.grad)
+    attempt(lambda: o.backward())
+
+
+@program
+def backward_and_grad_24(torch, show, attempt):
+    x = torch.tensor(3.0, requires_grad=True)
+    y = torch.tensor(1.0, requires_grad=True)
+    attempt(lambda: torch.autograd.grad(x * 2, [x, y]))
+    show(torch.autograd.grad(x * 2, [x, y], allow_unused=True))
+    show(torch.autograd.grad(x * 2, [x, y], materialize_grads=True))
+    attempt(lambda: torch.autograd.grad(x * 2, [x, y], allow_unused=False, materialize_grads=True))
+
+
+@program
+def backward_and_grad_25(torch, show, attempt):
+    x = torch.tensor(3.0, requires_grad=True)
+    show(list(torch.autograd.grad(x * 2, {"a": x}).items()))
+
+
+@program
+def backward_and_grad_26(torch, show, attempt):
+    x = torch.tensor(3.0, requires_grad=True)
+    attempt(lambda: torch.autograd.grad(x * 2, []))
+    attempt(lambda: torch.autograd.grad([], [x]))
+    attempt(lambda: torch.autograd.backward([]))
+    attempt(lambda: (x * 2).backward(inputs=[]))
+
+
+@program
+def backward_and_grad_27(torch, show, attempt):
+    x = torch.tensor([3.0, 1.0], requires_grad=True)
+    y = x * x
+    y.sum().backward(retain_graph=True)
+    y.sum().backward()
+    show(x.grad)
+    attempt(lambda: y.sum().backward())
+
+
+@program
+def backward_and_grad_28(torch, show, attempt):
+    x = torch.tensor([3.0, 1.0], requires_grad=True)
+    y = (x + 1).sum()
+    y.backward()
+    y.backward()
+    show(x.grad)
+
+
+@program
+def backward_and_grad_29(torch, show, attempt):
+    x = torch.tensor([3.0, 1.0], requires_grad=True)
+    y = (x * x).sum()
+    (g,) = torch.autograd.grad(y, x, create_graph=True)
+    show(g)
+    (h,) = torch.autograd.grad((g * g).sum(), x, create_graph=True)
+    show(h)
+    show(torch.autograd.grad(h.sum(), x))
+
+
+@program
+def backward_and_grad_30(torch, show, attempt):
+    x = torch.tensor([3.0, 1.0], requires_grad=True)
+    y = (x.sin() * x.exp()).sum()
+    (g,) = torch.autograd.grad(y, x, create_graph=True)
+    (h,) = torch.autograd.grad(g.sum(), x, create_graph=True)
+    (k,) = torch.autograd.grad(h.sum(), x)
+    show(h.shape, k.grad_fn)
+
+
+@program
+def backward_and_grad_31(torch, show, attempt):
+    z = torch.tensor([1 + 2j, 3 - 1j], requires_grad=True)
+    y = (z * z).sum()
+    y.backward(torch.tensor(1.0 + 0j))
+    show(z.grad)
+
+
+@program
+def backward_and_grad_32(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    z = torch.tensor([1 + 2j, 3 - 1j], requires_grad=True)
+    y = (z * x).sum()
+    y.backward(torch.tensor(1.0 + 2j))
+    show(z.grad, x.grad)
+
+
+@program
+def backward_and_grad_33(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    w = y * 3
+    y.retain_grad()
+    w.sum().backward()
+    show(y.grad, y.retains_grad, x.retains_grad)
+    y.mul_(2)
+    show(y.retains_grad)
+
+
+@program
+def backward_and_grad_34(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    y.retain_grad()
+    w = y * 3
+    y.mul_(4)
+    (y.sum() + w.sum()).backward()
+    show(y.grad, x.grad)
+
+
+@program
+def backward_and_grad_35(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda g: g * 10)
+    y.retain_grad()
+    w = y + 3
+    y.mul_(4)
+    (y.sum() + w.sum()).backward()
+    show(y.grad, x.grad)
+
+
+@program
+def backward_and_grad_36(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    v = y.view(2, 1)
+    v.retain_grad()
+    y.mul_(4)
+    (y.sum() + v.sum()).backward()
+    show(v.grad, x.grad, v.retains_grad)
+
+
+@program
+def backward_and_grad_37(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    v = y.view(2, 1)
+    v.retain_grad()
+    v.mul_(4)
+    (y.sum() + (v * 3).sum()).backward()
+    show(v.grad, x.grad, v.retains_grad)
+
+
+@program
+def backward_and_grad_38(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    v = y.view(2, 1)
+    y.retain_grad()
+    v.mul_(4)
+    (y.sum() + (v * 3).sum()).backward()
+    show(y.grad, x.grad, y.retains_grad)
+
+
+@program
+def backward_and_grad_39(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x.view(2)
+    y.retain_grad()
+    (y * 2).sum().backward()
+    (y * 2).sum().backward()
+    show(y.grad, x.grad)
+
+
+@pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
+def test_program(function):
+    check(function)

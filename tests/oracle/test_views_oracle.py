@@ -1,0 +1,370 @@
+"""Programs of views and in-place writes, run by both libraries."""
+
+import pytest
+
+from tests.oracle.both import PROGRAMS, check, program
+
+
+@program
+def views_and_writes_01(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    with torch.no_grad():
+        v = x.view(2, 1)
+    show(v.requires_grad, v.is_leaf, v.grad_fn, v._is_view())
+    (v * 2).sum().backward()
+    show(v.grad, x.grad)
+
+
+@program
+def views_and_writes_02(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    with torch.no_grad():
+        v = x.view(2, 1)
+    attempt(lambda: v.mul_(2))
+
+
+@program
+def views_and_writes_03(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    with torch.no_grad():
+        v = y.view(2, 1)
+    show(v.requires_grad, v.is_leaf, v.grad_fn)
+    attempt(lambda: v.mul_(2))
+
+
+@program
+def views_and_writes_04(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    with torch.no_grad():
+        v = y.view(2, 1)
+    y.mul_(2)
+    attempt(lambda: v.grad_fn)
+    attempt(lambda: v * 2)
+    attempt(lambda: v.requires_grad)
+    with torch.no_grad():
+        attempt(lambda: v * 2)
+        attempt(lambda: v.grad_fn)
+
+
+@program
+def views_and_writes_05(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    with torch.no_grad():
+        v = y.view(2, 1)
+        y.mul_(2)
+    attempt(lambda: v.grad_fn)
+    attempt(lambda: (v * 2).grad_fn)
+    show(y._version, v._version)
+
+
+@program
+def views_and_writes_06(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    with torch.no_grad():
+        v = y.view(2, 1)
+    w = v.view(1, 2)
+    show(w.requires_grad, w.is_leaf, w.grad_fn)
+    attempt(lambda: w.mul_(2))
+    y.mul_(2)
+    attempt(lambda: w * 2)
+
+
+@program
+def views_and_writes_07(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    w = y.view(1, 2)
+    with torch.no_grad():
+        v = w.view(2, 1)
+    attempt(lambda: v.mul_(2))
+
+
+@program
+def views_and_writes_08(torch, show, attempt):
+    b = torch.zeros(2)
+    with torch.no_grad():
+        v = b.view(2, 1)
+    p = torch.tensor([1.0, 2.0], requires_grad=True)
+    attempt(lambda: v.copy_(p.view(2, 1)))
+    attempt(lambda: b.copy_(p))
+    attempt(lambda: v * 2)
+
+
+@program
+def views_and_writes_09(torch, show, attempt):
+    b = torch.zeros(2)
+    v = b.view(2, 1)
+    d = b.detach()
+    d.mul_(2)
+    p = torch.tensor([1.0, 2.0], requires_grad=True)
+    show(d._version, b._version, v._version, d._base, d._is_view(), v._base is b, b.data._version)
+    v.copy_((p * 2).view(2, 1))
+    show(b, v, v.requires_grad, d.requires_grad, b.grad_fn.next_functions[0])
+    (b * b).sum().backward()
+    show(p.grad)
+
+
+@program
+def views_and_writes_10(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    v = y.view(2, 1)
+    w = v.view(1, 2)
+    w.mul_(3)
+    show(y, v, w)
+    (y * y + v.view(2) + w.view(2)).sum().backward()
+    show(x.grad)
+
+
+@program
+def views_and_writes_11(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    attempt(lambda: x.mul_(2))
+    attempt(lambda: x.view(2, 1).mul_(2))
+    show(x, x._version)
+    with torch.no_grad():
+        x.mul_(2)
+        x.view(2, 1).mul_(2)
+    show(x, x._version)
+
+
+@program
+def views_and_writes_12(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    attempt(lambda: x.copy_(torch.ones(3)))
+    y = x * 1
+    attempt(lambda: y.copy_(torch.ones(3)))
+    attempt(lambda: y.mul_(torch.ones(3)))
+    attempt(lambda: y.mul_(torch.ones(3, 2)))
+    show(y, y._version)
+
+
+@program
+def views_and_writes_13(torch, show, attempt):
+    x = torch.tensor([1, 2])
+    attempt(lambda: x.mul_(1.5))
+    attempt(lambda: x.mul_(torch.tensor(1.5)))
+    show(x, x._version)
+    x.copy_(torch.tensor([1.7, 2.9]))
+    show(x)
+
+
+@program
+def views_and_writes_14(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0]).expand(3, 2)
+    attempt(lambda: x.mul_(2))
+    attempt(lambda: x.copy_(torch.ones(2)))
+
+
+@program
+def views_and_writes_15(torch, show, attempt):
+    x = torch.arange(9.0).view(3, 3)
+    attempt(lambda: x.mul_(x.t()))
+    attempt(lambda: x.copy_(x.t()))
+    show(x, x._version)
+    attempt(lambda: x.mul_(x))
+
+
+@program
+def views_and_writes_16(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    z = y * y
+    y.mul_(2)
+    attempt(lambda: z.sum().backward())
+
+
+@program
+def views_and_writes_17(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    z = x * x
+    with torch.no_grad():
+        x.mul_(2)
+    attempt(lambda: z.sum().backward())
+
+
+@program
+def views_and_writes_18(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x.exp()
+    y.mul_(2)
+    attempt(lambda: y.sum().backward())
+    y = x.exp()
+    y.view(2, 1).mul_(2)
+    attempt(lambda: y.sum().backward())
+    y = x.exp()
+    y.detach().mul_(2)
+    attempt(lambda: y.sum().backward())
+    y = x.exp()
+    y.data.mul_(2)
+    y.sum().backward()
+    show(x.grad.shape)
+
+
+@program
+def views_and_writes_19(torch, show, attempt):
+    x = torch.tensor(2.0, requires_grad=True)
+    y = x * 1
+    v = y.view(1)
+    v.mul_(3)
+    (y * y).backward()
+    show(x.grad, y)
+
+
+@program
+def views_and_writes_20(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x.exp()
+    y.mul_(2)
+    y.exp_()
+    y.sin_()
+    y.sum().backward()
+    show(x.grad)
+
+
+@program
+def views_and_writes_21(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    y.mul_(torch.tensor([2.0, 3.0], dtype=torch.float64, requires_grad=True))
+    show(y)
+    y.sum().backward()
+    show(x.grad)
+
+
+@program
+def views_and_writes_22(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    v = y.view(2, 1)
+    v.mul_(torch.tensor([[2.0], [3.0]], dtype=torch.float64, requires_grad=True))
+    show(v, y)
+    y.sum().backward()
+    show(x.grad)
+
+
+@program
+def views_and_writes_23(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    y.detach_()
+    show(y)
+    v = x.view(2)
+    attempt(lambda: v.detach_())
+
+
+@program
+def views_and_writes_24(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    v = y.view(2, 1)
+    y.detach_()
+    show(v.requires_grad, y.requires_grad)
+    attempt(lambda: v.mul_(2))
+    show(y, v)
+
+
+@program
+def views_and_writes_25(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    v = y.view(2, 1)
+    w = y.transpose(0, 0)
+    v.mul_(x.view(2, 1))
+    show(v, w, y)
+    (g,) = torch.autograd.grad((y * w).sum(), x, create_graph=True)
+    show(g)
+    (h,) = torch.autograd.grad((g * g).sum(), x)
+    show(h)
+
+
+@program
+def views_and_writes_26(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = (x * 1).view(2, 1)
+    v = y.view(1, 2)
+    y.mul_(2)
+    show(y, v, y._base is v._base)
+    (y.view(2) * v).sum().backward()
+    show(x.grad)
+
+
+@program
+def views_and_writes_27(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    v = y.expand(2, 2)
+    y.mul_(2)
+    show(v)
+    v.sum().backward()
+    show(x.grad)
+
+
+@program
+def views_and_writes_28(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    attempt(lambda: y.expand(2, 2).mul_(2))
+    show(y)
+
+
+@program
+def views_and_writes_29(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0])
+    x.requires_grad_()
+    y = x * 1
+    show(y._version)
+    y.copy_(y)
+    show(y._version)
+    y = x * 1
+    y.copy_(torch.tensor([5.0, 6.0]))
+    show(y)
+    y.sum().backward()
+    show(x.grad)
+
+
+@program
+def views_and_writes_30(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = torch.zeros(2)
+    y.copy_(x)
+    show(y)
+    y.sum().backward()
+    show(x.grad)
+
+
+@program
+def views_and_writes_31(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = torch.zeros(2, 2)
+    y.copy_(x)
+    show(y)
+    y.sum().backward()
+    show(x.grad)
+
+
+@program
+def views_and_writes_32(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = torch.zeros(2, 2, dtype=torch.float64)
+    y.copy_(x)
+    show(y)
+    y.sum().backward()
+    show(x.grad)
+
+
+@program
+def views_and_writes_33(torch, show, attempt):
+    y = torch.zeros(2, dtype=torch.int64)
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    attempt(lambda: y.copy_(x))
+    show(y)
+
+
+@pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
+def test_program(function):
+    check(function)

@@ -1,0 +1,194 @@
+"""Every operation of the table through every check that applies to it; the table itself says which operations there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import ndgrad
+from ndgrad.base.dtypes import complex64, complex128, float32, float64
+from ndgrad.core.primitive import NONDIFFERENTIABLE, raw, recorded
+from ndgrad.core.tensor import Tensor
+from ndgrad.ops import ops
+from ndgrad.ops.declare import primitives, table
+from ndgrad.testing import op_checks
+from ndgrad.testing.cases import Case, cases_of, is_in_place
+from ndgrad.testing.samples import OPERATIONS, spec_of, stale_entries
+
+NAMES = sorted(table)
+# two names of one function are tested once; that they are the same function is a test of its own
+CANONICAL: dict[str, str] = {}
+for _name in sorted(table, key=lambda name: (name not in OPERATIONS, table[name].primitive is None or table[name].primitive.name != name)):
+    _same = next((other for other in CANONICAL if table[other].method is table[_name].method), None)
+    if _same is None:
+        CANONICAL[_name] = _name
+DISTINCT = sorted(CANONICAL)
+
+
+def has_spec(name: str) -> bool:
+    try:
+        spec_of(name)
+    except AssertionError:
+        return False  # test_every_operation_has_samples reports it
+    return True
+
+
+TESTED = [name for name in DISTINCT if has_spec(name)]
+
+
+def applies(check: str, *, differentiable: bool = False) -> list[str]:
+    """The operations that a check is for."""
+    return [
+        name
+        for name in TESTED
+        if check.removesuffix("_complex") not in spec_of(name).except_for
+        and not (differentiable and spec_of(name).constant)
+        # random numbers of another precision are other numbers, which are compared with torch's one by one
+        and not (check.startswith("single_precision") and spec_of(name).random and spec_of(name).constant)
+        # tangents are pushed out of place only: forward mode moves them into memory that exists already
+        and not (check.startswith("jvp") and is_in_place(name))
+    ]
+
+
+def complex_or_skip(name: str) -> list[Case]:
+    refusal = op_checks.supports_complex(name, spec_of(name))
+    if refusal:
+        pytest.skip(f"{name} takes no complex numbers: {refusal.splitlines()[0]}")
+    return cases_of(name, complex128)
+
+
+# ---------------------------------------------------------------- the table
+@pytest.mark.parametrize("name", NAMES)
+def test_every_operation_has_samples(name: str) -> None:
+    assert spec_of(name).make is not None
+
+
+def test_no_entry_of_the_samples_is_stale() -> None:
+    assert not stale_entries()
+
+
+def test_exceptions_name_checks_that_exist() -> None:
+    known = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    for name, spec in OPERATIONS.items():
+        assert set(spec.except_for) <= known, f"{name}: {set(spec.except_for) - known}"
+
+
+def test_raw_and_recorded_namespaces_have_the_same_names() -> None:
+    assert set(vars(raw)) == set(vars(recorded))
+    assert set(primitives) <= set(vars(raw))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bound(name: str) -> None:
+    """Functions, methods and in-place twins are where the entry says; what is neither is in `ops` alone, for `nn.functional`."""
+    entry = table[name]
+    if entry.as_method:
+        assert getattr(Tensor, name) is entry.method
+        assert entry.in_place is None or getattr(Tensor, name + "_") is entry.in_place
+    if entry.as_function and not name.startswith("_"):
+        assert getattr(ndgrad, name) is entry.function
+    assert getattr(ops, name) is entry.function
+    assert entry.method.__doc__, f"{name} has no docstring"
+
+
+# ---------------------------------------------------------------- values
+@pytest.mark.parametrize("name", applies("forward"))
+def test_forward(name: str) -> None:
+    for case in cases_of(name):
+        op_checks.check_forward(case, expects_gradient=not spec_of(name).constant and bool(case.leaves))
+
+
+@pytest.mark.parametrize("name", applies("single_precision"))
+def test_single_precision(name: str) -> None:
+    op_checks.check_single_precision(name, float32, float64)
+
+
+@pytest.mark.parametrize("name", applies("single_precision_complex", differentiable=True))
+def test_single_precision_complex(name: str) -> None:
+    complex_or_skip(name)
+    op_checks.check_single_precision(name, complex64, complex128)
+
+
+@pytest.mark.parametrize("name", applies("noncontiguous"))
+def test_noncontiguous(name: str) -> None:
+    op_checks.check_noncontiguous(name)
+
+
+ELEMENTWISE = [name for name in TESTED if op_checks.is_plain_elementwise(table[name])]
+
+
+@pytest.mark.parametrize("name", [name for name in ELEMENTWISE if "shapes" not in spec_of(name).except_for])
+def test_shapes(name: str) -> None:
+    op_checks.check_shapes(name)
+
+
+@pytest.mark.parametrize("name", [name for name in ELEMENTWISE if "promotion" not in spec_of(name).except_for])
+def test_promotion(name: str) -> None:
+    op_checks.check_promotion(name)
+
+
+# ---------------------------------------------------------------- derivatives
+@pytest.mark.parametrize("name", applies("vjp", differentiable=True))
+def test_vjp(name: str) -> None:
+    for case in cases_of(name):
+        op_checks.check_vjp(case)
+
+
+@pytest.mark.parametrize("name", applies("vjp_complex", differentiable=True))
+def test_vjp_complex(name: str) -> None:
+    for case in complex_or_skip(name):
+        op_checks.check_vjp(case)
+
+
+@pytest.mark.parametrize("name", applies("jvp", differentiable=True))
+def test_jvp(name: str) -> None:
+    for case in cases_of(name):
+        op_checks.check_jvp(case)
+
+
+@pytest.mark.parametrize("name", applies("jvp_complex", differentiable=True))
+def test_jvp_complex(name: str) -> None:
+    for case in complex_or_skip(name):
+        op_checks.check_jvp(case)
+
+
+@pytest.mark.parametrize("name", applies("double_backward", differentiable=True))
+def test_double_backward(name: str) -> None:
+    for case in cases_of(name):
+        op_checks.check_double_backward(case)
+
+
+@pytest.mark.parametrize("name", applies("double_backward_complex", differentiable=True))
+def test_double_backward_complex(name: str) -> None:
+    for case in complex_or_skip(name):
+        op_checks.check_double_backward(case)
+
+
+def test_primitives_that_are_differentiable_have_rules() -> None:
+    for name, primitive in primitives.items():
+        assert primitive.family == NONDIFFERENTIABLE or primitive.differentiable or not primitive.rules, name
+
+
+# ---------------------------------------------------------------- in place and out=
+def twin_of(name: str) -> Callable[..., Any] | None:
+    """The in-place form, made with the operation or declared as one of its own."""
+    found = table[name].in_place
+    return table[name + "_"].method if found is None and name + "_" in table else found
+
+
+@pytest.mark.parametrize("name", [name for name in applies("in_place", differentiable=True) if twin_of(name) is not None])
+def test_in_place(name: str) -> None:
+    found = op_checks.in_place_cases(name)
+    assert found, f"{name}: no sample whose result fits into its first argument, so {name}_ is not tested"
+    twin = twin_of(name)
+    assert twin is not None
+    for case in found:
+        op_checks.check_in_place(case, twin)
+
+
+@pytest.mark.parametrize("name", [name for name in applies("out") if table[name].out])
+def test_out(name: str) -> None:
+    for case in cases_of(name):
+        op_checks.check_out(case, table[name].function)
