@@ -15,6 +15,7 @@ class Switch:
     """A context manager that is also a decorator of functions, methods and generator functions."""
 
     def clone(self) -> Switch:
+        """The same switch for one more use: a decorated function may call itself."""
         return type(self)()
 
     def __enter__(self) -> Any:
@@ -119,6 +120,7 @@ class set_grad_enabled(Switch):
         return super().__call__(function)
 
     def clone(self) -> Switch:
+        """The same switch for one more use: a decorated function may call itself."""
         previous = modes.is_grad_enabled()
         copy = set_grad_enabled(self.mode)
         copy.previous = previous
@@ -149,6 +151,7 @@ class inference_mode(Switch):
         self.previous: list[tuple[bool, bool]] = []
 
     def clone(self) -> Switch:
+        """The same switch for one more use: a decorated function may call itself."""
         return inference_mode(self.mode)
 
     def __enter__(self) -> None:

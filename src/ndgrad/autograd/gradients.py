@@ -251,7 +251,7 @@ def check_scalar(edge: Any, shape: Shape, kind: Any) -> None:
     if math.prod(shape) != 1:
         made = "" if isinstance(edge, Tensor) else f", made by {edge.name()} at {edge.where()}"
         raise RuntimeError(
-            f"grad can be implicitly created only for scalar outputs; this one has shape {list(shape)}{made}: "
+            f"grad can be implicitly created only for scalar outputs\nThis one has shape {list(shape)}{made}: "
             "reduce it first (t.sum().backward()) or say which gradient it has (t.backward(torch.ones_like(t)))"
         )
     if kind.kind != "f":

@@ -22,6 +22,7 @@ class Size(tuple[int, ...]):
         return tuple.__new__(cls, values)
 
     def numel(self) -> int:
+        """The number of elements of a tensor of this shape."""
         return prod(self)
 
     def __repr__(self) -> str:

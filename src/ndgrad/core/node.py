@@ -97,6 +97,7 @@ class Node:
         return f"<{type(self).__name__} object at {id(self):#x}>"
 
     def node_of(self) -> Node:
+        """The node that an edge leads to: for an edge that is a node, itself."""
         return self
 
     def where(self) -> str:
@@ -123,12 +124,14 @@ class Node:
         return self.number
 
     def more(self) -> Extra:
+        """The rarely used part, made on first use."""
         extra = self.extra
         if extra is None:
             extra = self.extra = Extra()
         return extra
 
     def retains(self, tensor: Tensor) -> bool:
+        """Whether the gradient of this output is kept in its tensor's `.grad`."""
         extra = self.extra
         return extra is not None and extra.retain is not None and tensor.output_nr in extra.retain
 

@@ -172,12 +172,15 @@ class Tensor:
         return is_contiguous(array.shape, tuple(step // array.itemsize for step in array.strides))
 
     def is_floating_point(self) -> bool:
+        """Whether the elements are floating point numbers."""
         return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
+        """Whether the elements are complex numbers."""
         return self.dtype.is_complex
 
     def is_signed(self) -> bool:
+        """Whether the elements can be negative."""
         return self.dtype.is_signed
 
     def is_inference(self) -> bool:
@@ -185,6 +188,7 @@ class Tensor:
         return self._v is INFERENCE
 
     def get_device(self) -> int:
+        """The number of the device; -1 stands for the CPU."""
         return -1
 
     is_cuda = is_mps = is_sparse = is_quantized = is_meta = is_mkldnn = is_nested = False
@@ -492,6 +496,7 @@ class Tensor:
         return self
 
     def is_pinned(self, device: Any = None) -> bool:
+        """Whether the memory is pinned for another device: never."""
         return False
 
     def pin_memory(self, device: Any = None) -> Tensor:
