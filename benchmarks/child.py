@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.memory import MemoryMeter
+from benchmarks.memory import MemoryMeter, give_back
 from benchmarks.workloads import WORKLOADS, Linear, Memory, Step, Timed, Workload
 
 BATCH_SECONDS = 0.005
@@ -83,6 +83,7 @@ def measure_memory(workload: Memory, torch: Any) -> dict[str, Any]:
     workload.program(torch, 64)().backward()  # what is loaded and allocated once belongs to neither side's tensors
     forward = workload.program(torch, workload.size)
     gc.collect()
+    give_back()
     meter = MemoryMeter()
     loss = forward()
     if not workload.backward:

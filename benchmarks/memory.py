@@ -1,5 +1,6 @@
 """How much resident memory this process takes, and took at most, since a moment."""
 
+import ctypes
 import re
 import resource
 import sys
@@ -23,6 +24,8 @@ class MemoryMeter:
         self.before = self.resident()
 
     def held(self) -> int:
+        """What is in use: memory that the C library keeps for later use belongs to no tensor, and is given back first."""
+        give_back()
         return self.resident() - self.before
 
     def peak(self) -> int:
@@ -36,6 +39,14 @@ class MemoryMeter:
         if found is None:
             raise RuntimeError(f"{STATUS} has no line for {field}")
         return int(found[1]) * 1024
+
+
+def give_back() -> None:
+    """Return freed memory to the system, where the C library can."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return
 
 
 def highest() -> int:

@@ -15,7 +15,7 @@ from ndgrad.ops import ops
 from ndgrad.ops.declare import primitives, table
 from ndgrad.testing import op_checks
 from ndgrad.testing.cases import Case, cases_of, is_in_place
-from ndgrad.testing.samples import OPERATIONS, spec_of, stale_entries
+from ndgrad.testing.samples import OPERATIONS, namespaced, spec_of, stale_entries
 
 NAMES = sorted(table)
 # two names of one function are tested once; that they are the same function is a test of its own
@@ -36,13 +36,14 @@ def has_spec(name: str) -> bool:
 
 
 TESTED = [name for name in DISTINCT if has_spec(name)]
+EVERYWHERE = [*TESTED, *(name for name in sorted(namespaced()) if has_spec(name))]
 
 
-def applies(check: str, *, differentiable: bool = False) -> list[str]:
-    """The operations that a check is for."""
+def applies(check: str, *, differentiable: bool = False, names: list[str] = EVERYWHERE) -> list[str]:
+    """The operations that a check is for: those of the table and the functions of `nn.functional` and `linalg`."""
     return [
         name
-        for name in TESTED
+        for name in names
         if check.removesuffix("_complex") not in spec_of(name).except_for
         and not (differentiable and spec_of(name).constant)
         # random numbers of another precision are other numbers, which are compared with torch's one by one
@@ -60,7 +61,7 @@ def complex_or_skip(name: str) -> list[Case]:
 
 
 # ---------------------------------------------------------------- the table
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *namespaced()])
 def test_every_operation_has_samples(name: str) -> None:
     assert spec_of(name).make is not None
 
@@ -178,7 +179,7 @@ def twin_of(name: str) -> Callable[..., Any] | None:
     return table[name + "_"].method if found is None and name + "_" in table else found
 
 
-@pytest.mark.parametrize("name", [name for name in applies("in_place", differentiable=True) if twin_of(name) is not None])
+@pytest.mark.parametrize("name", [name for name in applies("in_place", differentiable=True, names=TESTED) if twin_of(name) is not None])
 def test_in_place(name: str) -> None:
     found = op_checks.in_place_cases(name)
     assert found, f"{name}: no sample whose result fits into its first argument, so {name}_ is not tested"
@@ -188,7 +189,7 @@ def test_in_place(name: str) -> None:
         op_checks.check_in_place(case, twin)
 
 
-@pytest.mark.parametrize("name", [name for name in applies("out") if table[name].out])
+@pytest.mark.parametrize("name", [name for name in applies("out", names=TESTED) if table[name].out])
 def test_out(name: str) -> None:
     for case in cases_of(name):
         op_checks.check_out(case, table[name].function)

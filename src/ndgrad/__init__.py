@@ -22,31 +22,22 @@ from ndgrad.base.devices import memory_format as memory_format
 from ndgrad.base.devices import preserve_format as preserve_format
 from ndgrad.base.devices import strided as strided
 from ndgrad.base.dtypes import bfloat16 as bfloat16
-from ndgrad.base.dtypes import bool_ as bool  # noqa: A004  torch's own name
+from ndgrad.base.dtypes import bool_ as bool_
 from ndgrad.base.dtypes import can_cast as can_cast
 from ndgrad.base.dtypes import complex32 as complex32
-from ndgrad.base.dtypes import complex32 as chalf
-from ndgrad.base.dtypes import complex64 as cfloat
 from ndgrad.base.dtypes import complex64 as complex64
-from ndgrad.base.dtypes import complex128 as cdouble
 from ndgrad.base.dtypes import complex128 as complex128
 from ndgrad.base.dtypes import dtype as dtype
 from ndgrad.base.dtypes import finfo as finfo
 from ndgrad.base.dtypes import float16 as float16
-from ndgrad.base.dtypes import float16 as half
-from ndgrad.base.dtypes import float32 as float  # noqa: A004  torch's own name
 from ndgrad.base.dtypes import float32 as float32
-from ndgrad.base.dtypes import float64 as double
 from ndgrad.base.dtypes import float64 as float64
 from ndgrad.base.dtypes import get_default_dtype as get_default_dtype
 from ndgrad.base.dtypes import iinfo as iinfo
 from ndgrad.base.dtypes import int8 as int8
 from ndgrad.base.dtypes import int16 as int16
-from ndgrad.base.dtypes import int16 as short
-from ndgrad.base.dtypes import int32 as int  # noqa: A004  torch's own name
 from ndgrad.base.dtypes import int32 as int32
 from ndgrad.base.dtypes import int64 as int64
-from ndgrad.base.dtypes import int64 as long
 from ndgrad.base.dtypes import promote_types as promote_types
 from ndgrad.base.dtypes import set_default_dtype as set_default_dtype
 from ndgrad.base.dtypes import uint8 as uint8
@@ -83,6 +74,18 @@ from ndgrad.ops.legacy import legacy_types as _legacy_types
 from ndgrad.ops.legacy import set_default_tensor_type as set_default_tensor_type
 from ndgrad.ops.random_numbers import Generator as Generator
 from ndgrad.ops.random_numbers import default_generator as default_generator
+
+# torch's other names of the dtypes; from here on `bool`, `int` and `float` are not Python's
+bool = bool_
+chalf = complex32
+cfloat = complex64
+cdouble = complex128
+half = float16
+float = float32
+double = float64
+short = int16
+int = int32
+long = int64
 
 __version__ = "0.1.0"
 

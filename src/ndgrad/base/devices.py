@@ -7,7 +7,7 @@ from typing import Any
 KNOWN = ("cpu", "cuda", "mps", "xpu", "meta", "hpu", "mtia", "xla", "vulkan", "ipu", "privateuseone")
 
 
-class device:  # noqa: N801  torch's own name for the type
+class device:
     """A device, such as `device("cpu")`; `type` and `index` as in PyTorch.
 
     Raises
@@ -73,7 +73,7 @@ def check_device(spec: Any) -> None:
         raise RuntimeError(f"CPU device index must be -1 or zero, got {found.index}")
 
 
-class layout:  # noqa: N801  torch's own name for the type
+class layout:
     """How a tensor is laid out in memory: `strided` is the only layout there is here."""
 
     __slots__ = ("name",)
@@ -88,7 +88,7 @@ class layout:  # noqa: N801  torch's own name for the type
 strided = layout("strided")
 
 
-class memory_format:  # noqa: N801  torch's own name for the type
+class memory_format:
     """The order of a tensor's dimensions in memory."""
 
     __slots__ = ("name",)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 
-class dtype:  # noqa: N801  torch's own name for the type
+class dtype:
     """The type of a tensor's elements, for instance `float32`; one object per type, compared by identity."""
 
     __slots__ = ("category", "is_complex", "is_floating_point", "is_signed", "itemsize", "name", "numpy", "rank")
@@ -97,7 +97,8 @@ def as_dtype(wanted: Any) -> dtype:
         return bool_
     if wanted is complex:
         return complex128
-    raise TypeError(f"argument 'dtype' must be torch.dtype, not {wanted.__class__.__name__ if not isinstance(wanted, type) else wanted.__name__}")
+    name = wanted.__name__ if isinstance(wanted, type) else type(wanted).__name__
+    raise TypeError(f"argument 'dtype' must be torch.dtype, not {name}")
 
 
 # ---------------------------------------------------------------- promotion
@@ -207,7 +208,7 @@ def names_left_out() -> frozenset[str]:
 _FINFO_BFLOAT16 = {"bits": 16, "eps": 2.0**-7, "max": 3.3895313892515355e38, "tiny": 2.0**-126, "resolution": 0.01}
 
 
-class finfo:  # noqa: N801  torch's own name for the type
+class finfo:
     """Limits of a floating type (of the parts of a complex one): bits, eps, max, min, tiny, smallest_normal, resolution."""
 
     __slots__ = ("bits", "dtype", "eps", "max", "min", "resolution", "smallest_normal", "tiny")
@@ -238,7 +239,7 @@ class finfo:  # noqa: N801  torch's own name for the type
         return hash(self.dtype)
 
 
-class iinfo:  # noqa: N801  torch's own name for the type
+class iinfo:
     """Limits of an integer type: bits, min, max."""
 
     __slots__ = ("bits", "dtype", "max", "min")

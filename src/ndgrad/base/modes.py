@@ -74,10 +74,8 @@ def set_mode(name: str, value: Any) -> Any:
     ident = get_ident()
     modes = exceptional.get(ident, default)
     previous = getattr(modes, name)
-    if name == "grad" and not modes.special:
-        modes = default if value else not_recording
-    else:
-        modes = modes.replace(name, value)
+    usual = name == "grad" and not modes.special
+    modes = (default if value else not_recording) if usual else modes.replace(name, value)
     if modes.grad and not modes.special:
         exceptional.pop(ident, None)
     else:

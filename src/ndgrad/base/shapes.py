@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
-from ndgrad.base.size import as_size
 from ndgrad.base.types import Shape
 
 

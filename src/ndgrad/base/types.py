@@ -7,6 +7,6 @@ import numpy.typing as npt
 
 Array = np.ndarray[Any, Any]
 #: What a tensor holds: an array, or an immutable NumPy scalar for a 0-d tensor whose memory nobody has asked for.
-Payload = Any
+Payload = Array
 ArrayLike = npt.ArrayLike
 Shape = tuple[int, ...]

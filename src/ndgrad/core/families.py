@@ -283,10 +283,7 @@ def single_lane(primitive: Primitive) -> Callable[..., Tensor]:
             if is_view and not records:
                 result._node = LEAF  # a view of a parameter taken in no_grad still requires grad
             return result
-        if kind.kind == "c" or x.dtype.kind == "c":
-            node = primitive.ComplexNode()
-        else:
-            node = Backward()
+        node = primitive.ComplexNode() if kind.kind == "c" or x.dtype.kind == "c" else Backward()
         result._node = node
         node.parents = (input if edge is LEAF else edge,)
         node.saved = None

@@ -24,8 +24,8 @@ class Freed:
 
 
 FREED: Any = Freed()
-#: The version cell of a residual that nobody can modify, such as a Python number.
-CONSTANT: list[Any] = [0]
+#: The version cell of a residual that nobody can modify, such as a Python number; a tuple, which spares the garbage collector work.
+CONSTANT: Any = (0,)
 
 
 class Extra:

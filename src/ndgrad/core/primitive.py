@@ -172,7 +172,8 @@ class Primitive:
         self.facts = tuple(f for f in facts if f not in self.params)
         split = ((fact, *fact.rpartition("_")[::2]) for fact in self.facts)
         self.fact_sources = tuple((fact, self.operands.index(operand), what) for fact, operand, what in split)
-        self.plans: list[list[tuple[int, str]]] = [[(3 * residuals.index(n) if n in residuals else -1, n) for n in names] for names in names_of]
+        positions = {name: 3 * at for at, name in enumerate(residuals)}
+        self.plans: list[list[tuple[int, str]]] = [[(positions.get(name, -1), name) for name in names] for names in names_of]
         self._wanted: dict[int, tuple[bool, ...]] = {}
 
     def wanted(self, mask: int) -> tuple[bool, ...]:

@@ -69,10 +69,14 @@ class Tensor:
 
     __slots__ = ("__dict__", "__weakref__", "_a", "_node", "_v", "_view")
 
-    _a: Payload
+    _a: Array  # or a NumPy scalar, which has all the attributes that are read here
     _node: Any
     _v: Any
     _view: View | None
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # the methods that compute are bound in ndgrad.ops
 
     # rarely set, so class attributes stand in until they are
     _grad: Tensor | None = None

@@ -192,7 +192,8 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     if not training:
         return rrelu_middle(input, slope=(lower + upper) / 2)
     if not input.dtype.is_floating_point:
-        raise NotImplementedError(f"\"rrelu_with_noise_out_cpu\" not implemented for '{TYPE_NAMES[input.dtype.name]}'; it takes floating tensors")
+        kind = TYPE_NAMES[input.dtype.name]
+        raise NotImplementedError(f"\"rrelu_with_noise_out_cpu\" not implemented for '{kind}'; it takes floating tensors")
     # a slope is drawn for each element that is not positive, and for no other
     dead = table["le"].method(input, 0)._a
     noise = table["ones_like"].function(input, dtype=input.dtype, requires_grad=False)

@@ -28,9 +28,13 @@ def _no_order(name: str) -> Any:
 eq = nondifferentiable(np.equal, name="eq", numbers="second", doc="x == y, elementwise.")
 ne = nondifferentiable(np.not_equal, name="ne", numbers="second", aliases=("not_equal",), doc="x != y, elementwise.")
 lt = nondifferentiable(np.less, name="lt", numbers="second", aliases=("less",), check=_no_order("lt"), doc="x < y, elementwise.")
-le = nondifferentiable(np.less_equal, name="le", numbers="second", aliases=("less_equal",), check=_no_order("le"), doc="x <= y, elementwise.")
+le = nondifferentiable(
+    np.less_equal, name="le", numbers="second", aliases=("less_equal",), check=_no_order("le"), doc="x <= y, elementwise."
+)
 gt = nondifferentiable(np.greater, name="gt", numbers="second", aliases=("greater",), check=_no_order("gt"), doc="x > y, elementwise.")
-ge = nondifferentiable(np.greater_equal, name="ge", numbers="second", aliases=("greater_equal",), check=_no_order("ge"), doc="x >= y, elementwise.")
+ge = nondifferentiable(
+    np.greater_equal, name="ge", numbers="second", aliases=("greater_equal",), check=_no_order("ge"), doc="x >= y, elementwise."
+)
 
 
 # ---------------------------------------------------------------- bits

@@ -80,7 +80,7 @@ def copy_into(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     shape, given = self._a.shape, src._a.shape
     lead = len(shape) - len(given)
-    if lead < 0 or any(wide not in (size, size if size == wide else wide) or size not in (1, wide) for size, wide in zip(given, shape[max(lead, 0) :], strict=False)):
+    if lead < 0 or any(size not in (1, wide) for size, wide in zip(given, shape[lead:], strict=True)):
         raise RuntimeError(
             f"output with shape {list(shape)} doesn't match the broadcast shape of the source {list(given)} in copy_"
             if lead < 0
@@ -114,9 +114,9 @@ def detach_(self: Tensor) -> Tensor:
     """Forget the tensor's history."""
     if self._view is not None:
         raise RuntimeError(
-            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view "
-            "is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
-            "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
+            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and "
+            "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on these "
+            "gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
         )
     self._node = None
     return self
@@ -222,8 +222,8 @@ def _cast_method(name: str, wanted: dtype) -> None:
 
 
 for _name, _dtype in {
-    **{"float": float32, "double": float64, "half": float16, "int": int32, "long": int64, "short": int16, "char": int8},
-    **{"byte": uint8, "bool": bool_, "cfloat": complex64, "cdouble": complex128},
+    "float": float32, "double": float64, "half": float16, "int": int32, "long": int64, "short": int16, "char": int8,
+    "byte": uint8, "bool": bool_, "cfloat": complex64, "cdouble": complex128,
 }.items():
     _cast_method(_name, _dtype)
 

@@ -369,7 +369,8 @@ def empty_permuted(
         )
     for position, axis in enumerate(order):
         if not 0 <= axis < len(shape):
-            raise RuntimeError(f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got {axis} at index {position}).")
+            last = len(shape) - 1
+            raise RuntimeError(f"Dimension out of range (expected to be between 0 and {last}, but got {axis} at index {position}).")
         if axis in order[:position]:
             raise RuntimeError(f"Duplicate dim not allowed: {list(order)}")
     memory = np.empty([shape[axis] for axis in order], factory_dtype("empty_permuted", dtype, get_default_dtype()))

@@ -39,8 +39,19 @@ from ndgrad.core.primitive import (
 from ndgrad.core.tensor import Tensor
 
 __all__ = [
-    *("FLOAT", "GENERAL", "KEEP", "PROMOTE"),
-    *("Entry", "elementwise", "function", "general", "linear", "multilinear", "nondifferentiable", "rule_helper", "table"),
+    "FLOAT",
+    "GENERAL",
+    "KEEP",
+    "PROMOTE",
+    "Entry",
+    "elementwise",
+    "function",
+    "general",
+    "linear",
+    "multilinear",
+    "nondifferentiable",
+    "rule_helper",
+    "table",
 ]
 
 Function = Callable[..., Any]

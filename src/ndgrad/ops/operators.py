@@ -75,10 +75,10 @@ def python_operators() -> dict[str, Callable[..., Any]]:
         "__invert__": _inverted(table["bitwise_not"].method),
     }
     plain = {
-        **{"__pow__": "pow", "__floordiv__": "floor_divide", "__mod__": "remainder"},
-        **{"__eq__": "eq", "__ne__": "ne", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge"},
-        **{"__and__": "bitwise_and", "__or__": "bitwise_or", "__xor__": "bitwise_xor"},
-        **{"__lshift__": "bitwise_left_shift", "__rshift__": "bitwise_right_shift"},
+        "__pow__": "pow", "__floordiv__": "floor_divide", "__mod__": "remainder",
+        "__eq__": "eq", "__ne__": "ne", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge",
+        "__and__": "bitwise_and", "__or__": "bitwise_or", "__xor__": "bitwise_xor",
+        "__lshift__": "bitwise_left_shift", "__rshift__": "bitwise_right_shift",
     }
     for dunder, name in plain.items():
         found[dunder] = _guarded(table[name].method)
@@ -87,9 +87,9 @@ def python_operators() -> dict[str, Callable[..., Any]]:
     for dunder, name in (("__rlshift__", "bitwise_left_shift"), ("__rrshift__", "bitwise_right_shift")):
         found[dunder] = _swapped(table[name].method)
     in_place = {
-        **{"__iadd__": "add", "__isub__": "sub", "__imul__": "mul", "__itruediv__": "div", "__ipow__": "pow"},
-        **{"__ifloordiv__": "floor_divide", "__imod__": "remainder", "__iand__": "bitwise_and", "__ior__": "bitwise_or"},
-        **{"__ixor__": "bitwise_xor", "__ilshift__": "bitwise_left_shift", "__irshift__": "bitwise_right_shift"},
+        "__iadd__": "add", "__isub__": "sub", "__imul__": "mul", "__itruediv__": "div", "__ipow__": "pow",
+        "__ifloordiv__": "floor_divide", "__imod__": "remainder", "__iand__": "bitwise_and", "__ior__": "bitwise_or",
+        "__ixor__": "bitwise_xor", "__ilshift__": "bitwise_left_shift", "__irshift__": "bitwise_right_shift",
     }
     for dunder, name in in_place.items():
         twin = table[name].in_place

@@ -463,9 +463,8 @@ def _masked_fill(in_place: bool, input: Tensor, mask: Tensor, value: Any) -> Ten
     if value._a.ndim:
         raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._a.ndim} dimension(s).")
     if value.dtype.is_complex and not input.dtype.is_complex:
-        raise RuntimeError(
-            f"value cannot be converted to type {input.dtype.name if input.dtype.is_floating_point else input.dtype.name + '_t'} without overflow"
-        )
+        kind = input.dtype.name if input.dtype.is_floating_point else f"{input.dtype.name}_t"
+        raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
     if value._a.dtype != input._a.dtype:
         value = value.to(input.dtype)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
     return _run(_fill_tensor_pair, in_place, "masked_fill_", input, (value, mask))

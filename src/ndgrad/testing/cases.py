@@ -17,9 +17,9 @@ from ndgrad.base.dtypes import dtype, float64
 from ndgrad.base.types import Array
 from ndgrad.core.primitive import Primitive
 from ndgrad.core.tensor import Tensor, wrap
-from ndgrad.ops.declare import Entry, table
+from ndgrad.ops.declare import table
 from ndgrad.testing.inputs import Maker, Sample, Spec
-from ndgrad.testing.samples import spec_of
+from ndgrad.testing.samples import function_of, spec_of
 
 
 class Case:
@@ -159,14 +159,10 @@ def no_recording() -> Iterator[None]:
         modes.set_mode("grad", previous)
 
 
-def callable_of(entry: Entry) -> Callable[..., Any]:
-    return entry.function if entry.as_function else entry.method
-
-
 def cases_of(name: str, wanted: dtype = float64, **options: Any) -> list[Case]:
-    """The samples of an operation of the table."""
+    """The samples of an operation."""
     spec = spec_of(name)
-    function = callable_of(table[name])
+    function = function_of(name)
     return [
         Case(name, function, sample, random=spec.random, warns=spec.warns) for sample in make_samples(name, spec, Maker(wanted, **options))
     ]

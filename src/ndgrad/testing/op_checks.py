@@ -29,11 +29,11 @@ from ndgrad.base.types import Array
 from ndgrad.core.primitive import ELEMENTWISE, FLOAT, KEEP, NONDIFFERENTIABLE
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops.declare import Entry, table
-from ndgrad.testing.cases import Case, callable_of, cases_of, flatten, no_recording
+from ndgrad.testing.cases import Case, cases_of, flatten, no_recording
 from ndgrad.testing.comparison import assert_close
 from ndgrad.testing.finite_differences import all_reals, directional, jacobian
 from ndgrad.testing.inputs import Maker, Sample, Spec
-from ndgrad.testing.samples import default_spec, spec_of
+from ndgrad.testing.samples import default_spec, function_of, spec_of
 
 RTOL, ATOL = 2e-5, 2e-6
 
@@ -218,14 +218,14 @@ def check_shapes(name: str) -> None:
     for wanted in shapes:
         maker = Maker(kind)
         operands = [maker(*shape, low=low, high=high) for shape in wanted]
-        case = Case(name, callable_of(entry), Sample(*operands))
+        case = Case(name, function_of(entry.name), Sample(*operands))
         out = case.call()
         shape = broadcast_shapes(*wanted)
         assert tuple(out.shape) == shape, f"{case}: the result has shape {list(out.shape)}, expected {list(shape)}"
         flat = [np.array(np.broadcast_to(x._a, shape)).ravel() for x in operands]
         for position in range(out.numel()):
             with no_recording():
-                one = callable_of(entry)(*(wrap(x[position : position + 1]) for x in flat))
+                one = function_of(entry.name)(*(wrap(x[position : position + 1]) for x in flat))
             assert_close(
                 out.detach().reshape(-1)[position].reshape(1), one, equal_nan=True, msg=lambda text, case=case: f"{case}: element: {text}"
             )
@@ -241,7 +241,7 @@ def check_promotion(name: str) -> None:
     """The dtype of the result for every pair of dtypes, 0-d tensors and Python numbers included."""
     entry = table[name]
     primitive: Any = entry.primitive
-    always_bool = callable_of(entry)(*sample_in(entry, float64)).dtype is bool_
+    always_bool = function_of(entry.name)(*sample_in(entry, float64)).dtype is bool_
     for kinds in itertools.product(DTYPES, repeat=len(primitive.operands)):
         operands = [x for x, kind in zip(sample_in(entry, None, kinds), kinds, strict=True) if x.dtype is kind]
         wanted = kinds[0] if len(kinds) == 1 else promote_types(*kinds)
@@ -276,7 +276,7 @@ def _require_dtype(name: str, entry: Entry, operands: list[Any], wanted: dtype, 
     case = f"{name}{Sample(*operands)}"
     try:
         with no_recording():
-            out = callable_of(entry)(*operands)
+            out = function_of(entry.name)(*operands)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         assert str(error), f"{case}: {type(error).__name__} without a message"
         if "must be Tensor" in str(error) and not all(isinstance(x, Tensor) for x in operands):

@@ -15,7 +15,7 @@ from ndgrad.testing.samples.registry import (
 )
 
 
-def _regular(m: Maker, *batch: int) -> Tensor:
+def regular(m: Maker, *batch: int) -> Tensor:
     """Matrices that are well away from singular."""
     values = m.generator.uniform(-1, 1, (*batch, 3, 3)) + 3 * np.eye(3)
     return m.data(values + 0.5j * m.generator.uniform(-1, 1, values.shape) if m.dtype.is_complex else values)
@@ -97,7 +97,7 @@ add(
     cross=lambda m: [Sample(m(2, 3), m(2, 3), dim=1), Sample(m(3, 2), m(3, 2), dim=0)],
     bilinear=lambda m: [Sample(m(2, 3), m(2, 2), m(2, 3, 2)), Sample(m(2, 3), m(2, 2), m(1, 3, 2), m(1))],
     matrix_power=lambda m: [Sample(m(2, 2), n) for n in (1, 3, -2)],
-    inverse=lambda m: [Sample(_regular(m)), Sample(_regular(m, 2))],
+    inverse=lambda m: [Sample(regular(m)), Sample(regular(m, 2))],
     block_diag=lambda m: [Sample(m(2, 2), m(1, 3), m(2))],
 )
 OPERATIONS["chain_matmul"] = Spec(
@@ -126,7 +126,11 @@ add(
     diff=lambda m: [Sample(m(5)), Sample(m(2, 4), 2), Sample(m(3, 2), 1, 0, m(1, 2), m(2, 2))],
     dist=lambda m: [Sample(m(2, 3), m(2, 3)), Sample(m(2, 3), m(3), 3), Sample(m(4), m(4), 1)],
     cosine_similarity=lambda m: [Sample(m.real(2, 3), m.real(2, 3)), Sample(m.real(2, 3), m.real(3), dim=0)],
-    cdist=lambda m: [Sample(m.real(2, 3), m.real(4, 3)), Sample(m.real(2, 2, 3), m.real(3, 3), 1.0), Sample(m.real(2, 3), m.real(2, 3), p=3.0)],
+    cdist=lambda m: [
+        Sample(m.real(2, 3), m.real(4, 3)),
+        Sample(m.real(2, 2, 3), m.real(3, 3), 1.0),
+        Sample(m.real(2, 3), m.real(2, 3), p=3.0),
+    ],
     pairwise_distance=lambda m: [Sample(m(2, 3), m(2, 3)), Sample(m(2, 3), m(3), 3.0, keepdim=True)],
     cartesian_prod=lambda m: [Sample(m(2), m(3)), Sample(m(2))],
     combinations=lambda m: [Sample(m(4)), Sample(m(3), 2, with_replacement=True)],

@@ -4,25 +4,50 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
+from ndgrad import linalg
 from ndgrad.core.primitive import ELEMENTWISE, KEEP, NONDIFFERENTIABLE
+from ndgrad.nn import functional
 from ndgrad.ops.declare import Entry, table
 from ndgrad.testing.inputs import Maker, Sample, Spec
 
 Make = Callable[[Maker], list[Sample]]
 
 
+def namespaced() -> dict[str, Callable[..., Any]]:
+    """The functions of `nn.functional` and `linalg` by their dotted names, the in-place ones aside."""
+    return {
+        f"{prefix}.{name}": getattr(module, name)
+        for prefix, module in (("nn.functional", functional), ("linalg", linalg))
+        for name in module.__all__
+        if not name.endswith("_")
+    }
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """What users call under a name of the table or under a dotted one."""
+    entry = table.get(name)
+    if entry is None:
+        return namespaced()[name]
+    return entry.function if entry.as_function else entry.method
+
+
 def spec_of(name: str) -> Spec:
-    """What the table's operation `name` is tested with.
+    """What the operation `name` is tested with; a dotted name without an entry shares that of the operation in the table.
 
     Raises
     ------
     AssertionError
         If there is neither an entry for it (or for another name of the same function) nor a default.
     """
-    entry = table[name]
     if name in OPERATIONS:
         return OPERATIONS[name]
+    entry = table.get(name.rpartition(".")[2])
+    if entry is None:
+        raise AssertionError(f"the function {name} has no entry in ndgrad.testing.samples")
+    if entry.name in OPERATIONS:
+        return OPERATIONS[entry.name]
     for other, spec in OPERATIONS.items():
         if other in table and table[other].method is entry.method:
             return spec
@@ -33,8 +58,8 @@ def spec_of(name: str) -> Spec:
 
 
 def stale_entries() -> list[str]:
-    """Entries for operations that are not in the table."""
-    return sorted(set(OPERATIONS) - set(table))
+    """Entries for what is neither an operation of the table nor a function of a public namespace."""
+    return sorted(set(OPERATIONS) - set(table) - set(namespaced()))
 
 
 def default_spec(entry: Entry) -> Spec | None:
