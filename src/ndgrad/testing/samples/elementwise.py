@@ -18,9 +18,16 @@ _SHIFTS = ("bitwise_left_shift", "bitwise_right_shift")
 
 # ---------------------------------------------------------------- arithmetic
 unary("abs", "angle", "positive", "sgn", "square")
-binary("add", "sub", "mul", "rsub")
+binary("mul")
+binary("add", "sub", "rsub", more=lambda m: [Sample(m(2, 3), m(3), alpha=0.5), Sample(m(2, 3), 1.5, alpha=2)])
 add(
-    div=lambda m: [Sample(m(2, 3), m.positive(3)), Sample(m(2, 3), 1.5), Sample(m.real(2, 3), m.real(3), rounding_mode=None)],
+    div=lambda m: [
+        Sample(m(2, 3), m.positive(3)),
+        Sample(m(2, 3), 1.5),
+        *(Sample(m.real(2, 3), m.real(3, low=0.6, high=0.7), rounding_mode=how) for how in (None, "floor", "trunc")),
+    ],
+    copysign=lambda m: [Sample(m.real(2, 3), m.real(3)), Sample(m.real(2, 3), -1.5)],
+    round=lambda m: [Sample(m.real(2, 3)), Sample(m.real(2, 3), decimals=1)],
     remainder=lambda m: [Sample(m.real(2, 3), m.real(3, low=0.6, high=0.7)), Sample(m.real(2, 3), 0.7)],
     fmod=lambda m: [Sample(m.real(2, 3), m.real(3, low=0.6, high=0.7)), Sample(m.real(2, 3), 0.7)],
     pow=lambda m: [
@@ -34,6 +41,8 @@ add(
         Sample(m.real(2, 3), -0.5, 0.7),
         Sample(m.real(2, 3), min=0.1),
         Sample(m.real(2, 3), max=0.1),
+        Sample(m.real(2, 3), min=m.real(3)),
+        Sample(m.real(2, 3), max=m.real(3)),
         Sample(m.real(2, 3), m.real(3, low=-1, high=-0.5), m.real(3, low=0.5, high=1)),
     ],
     clamp_min=lambda m: [Sample(m.real(2, 3), 0.1), Sample(m.real(2, 3), m.real(3))],

@@ -95,6 +95,9 @@ add(
         Sample(m(3, 4), (m.index([0, 2, 2]), m.index([1, 3, 1]))),
         Sample(m(3, 4), (slice(None), m.index([[0, 1], [3, 3]]))),
         Sample(m(2, 3, 2), (m.index([0, 1]), slice(None), m.index([1, 0]))),
+        Sample(m(2, 3, 2), (m.index([0, 1, 1]), m.index([2, 0, 0]), m.index([1, 0, 0]))),
+        Sample(m(2, 2, 2, 2), (m.index([0, 1]), m.index([1]), m.index([1, 0]), m.index([[0], [1]]))),
+        Sample(m(3), ...),
         Sample(m(3, 4), m.mask(3, 4)),
         Sample(m(3, 4), m.mask(3)),
         Sample(m(3, 4), ([0, 2],)),
@@ -119,6 +122,7 @@ add(
         name: lambda m: [
             *(Sample(m.distinct(3, 3), 0, _AT(m), m.distinct(2, 3, shift=0.1), how) for how in ("sum", "prod", "mean", "amax", "amin")),
             Sample(m.distinct(3), 0, m.index([1, 1]), m.distinct(2, shift=0.1), "mean", include_self=False),
+            Sample(m.distinct(3), 0, m.index([0, 2]), m.distinct(3, shift=0.1), "prod"),
         ]
         for name in ("scatter_reduce", "scatter_reduce_")
     },
@@ -136,6 +140,8 @@ add(
         name: lambda m: [
             Sample(m(3, 4), (m.index([0, 2]), m.index([1, 3])), m(2)),
             Sample(m(3, 4), (m.index([0, 0]), m.index([1, 1])), m(2), True),
+            Sample(m(2, 3, 2), (m.index([0, 1]), m.index([2, 0]), m.index([1, 0])), m(2)),
+            Sample(m(2, 2, 2, 2), (m.index([0, 1]), m.index([1]), m.index([1, 0]), m.index([[0], [1]])), m(2, 2)),
             Sample(m(3, 2), [m.index([2, 0])], m(2, 2)),
         ]
         for name in ("index_put", "index_put_")

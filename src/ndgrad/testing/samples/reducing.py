@@ -24,7 +24,14 @@ def regular(m: Maker, *batch: int) -> Tensor:
 # ---------------------------------------------------------------- reductions
 reductions("sum", "mean", "nansum", "nanmean")
 add(
-    prod=lambda m: [Sample(m(2, 3)), Sample(m(2, 3), 1), Sample(m(2, 3), 0, keepdim=True), Sample(m())],
+    prod=lambda m: [
+        Sample(m.data([[0.0, 2, 3], [1.5, 0, 0]]), 1),
+        Sample(m.data([2.0, 0, 3])),
+        Sample(m(2, 3)),
+        Sample(m(2, 3), 1),
+        Sample(m(2, 3), 0, keepdim=True),
+        Sample(m()),
+    ],
     std=lambda m: [
         Sample(m.real(2, 3)),
         Sample(m.real(2, 3), 1),
@@ -43,7 +50,7 @@ add(
     softmax=lambda m: [Sample(m.real(2, 3), 1), Sample(m.real(2, 3), 0), Sample(m.real(2, 3), -1, dtype=float64)],
     log_softmax=lambda m: [Sample(m.real(2, 3), 1), Sample(m.real(2, 3), 0)],
     cumsum=lambda m: [Sample(m(2, 3), 1), Sample(m(2, 3), 0), Sample(m(), 0)],
-    cumprod=lambda m: [Sample(m(2, 3), 1), Sample(m(4), 0), Sample(m(), 0)],
+    cumprod=lambda m: [Sample(m.data([[0.5, 0, 3], [1.5, 0, 0]]), 1), Sample(m(2, 3), 1), Sample(m(4), 0), Sample(m(), 0)],
     logcumsumexp=lambda m: [Sample(m.real(2, 3), 1), Sample(m.real(4), 0)],
     **{
         name: lambda m: [Sample(m.distinct(2, 3)), Sample(m.distinct(2, 3), 1), Sample(m.distinct(2, 3), 0, keepdim=True)]

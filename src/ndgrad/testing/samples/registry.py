@@ -116,15 +116,20 @@ def unary(*names: str, low: float = -2.0, high: float = 2.0) -> None:
         OPERATIONS[name] = Spec(lambda m: [Sample(m(2, 3, low=low, high=high)), Sample(m(low=low, high=high)), Sample(m(0, 2))])
 
 
-def binary(*names: str, low: float = -2.0, high: float = 2.0, number: float = 1.5) -> None:
-    """Operations of two operands, the second of which may be a number."""
+def no_more(m: Maker) -> list[Sample]:
+    return []
+
+
+def binary(*names: str, more: Make = no_more) -> None:
+    """Operations of two operands, the second of which may be a number; `more` makes further samples."""
 
     def make(m: Maker) -> list[Sample]:
         return [
-            Sample(m(2, 3, low=low, high=high), m(2, 3, low=low, high=high)),
-            Sample(m(2, 1, low=low, high=high), m(3, low=low, high=high)),
-            Sample(m(2, 3, low=low, high=high), number),
-            Sample(m(low=low, high=high), m(2, low=low, high=high)),
+            Sample(m(2, 3), m(2, 3)),
+            Sample(m(2, 1), m(3)),
+            Sample(m(2, 3), 1.5),
+            Sample(m(), m(2)),
+            *more(m),
         ]
 
     for name in names:
