@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,8 @@ from ndgrad.core.tensor import Tensor
 from ndgrad.ops import ops
 from ndgrad.ops.declare import primitives, table
 from ndgrad.testing import op_checks
-from ndgrad.testing.cases import Case, cases_of, is_in_place
+from ndgrad.testing.cases import Case, cases_of, is_in_place, watching
+from ndgrad.testing.inputs import Maker
 from ndgrad.testing.samples import OPERATIONS, namespaced, spec_of, stale_entries
 
 NAMES = sorted(table)
@@ -165,6 +167,50 @@ def test_double_backward(name: str) -> None:
 def test_double_backward_complex(name: str) -> None:
     for case in complex_or_skip(name):
         op_checks.check_double_backward(case)
+
+
+#: Primitives that no call of a sample runs: a name, or a part of it -> the reason.
+UNREACHED = {
+    r"_in_memory$|^index_put_(mask|\d)_$": "writes into memory, so it makes way for its twin while somebody watches; run by test_in_place",
+    r"^strided_apply$": "is called by rules only: the transpose of a transpose",
+    r"^normal_of_|^bernoulli_history$": "draws around a tensor and has, like PyTorch's, gradient 0 by definition: test_random_history",
+}
+
+
+def test_every_primitive_is_reached_by_a_sample() -> None:
+    """What no sample reaches is tested by nothing here."""
+    reached: set[str] = set()
+
+    def watch(primitive: Any, *call: Any) -> None:
+        reached.add(primitive.name)
+
+    for name in EVERYWHERE:
+        for wanted in (float64, complex128):
+            if wanted is complex128 and op_checks.supports_complex(name, spec_of(name)):
+                continue
+            for case in cases_of(name, wanted):
+                with watching((watch,)):
+                    outs = case.outputs()
+                    cotangents = [out.detach() for out in outs]
+                    if case.leaves and not spec_of(name).constant and "double_backward" not in spec_of(name).except_for:
+                        case.pull(cotangents, create_graph=True)
+    missing = {name for name in primitives if name not in reached and not any(re.search(part, name) for part in UNREACHED)}
+    assert not missing
+    for part in UNREACHED:
+        assert any(re.search(part, name) and name not in reached for name in primitives), f"{part}: reached after all"
+
+
+def test_random_history() -> None:
+    """Draws around tensors that require grad are recorded, with gradient 0, as PyTorch has them."""
+    mean, std = Maker().positive(3), Maker().positive(3)
+    for out, leaves in (
+        (ndgrad.normal(mean, 0.5), [mean]),
+        (ndgrad.normal(0.5, std), [std]),
+        (ndgrad.normal(mean, std), [mean, std]),
+        (ndgrad.bernoulli(leaf := Maker().unit(3)), [leaf]),
+    ):
+        for g in ndgrad.autograd.grad(out.sum(), leaves):
+            assert g.tolist() == [0.0] * 3
 
 
 def test_primitives_that_are_differentiable_have_rules() -> None:

@@ -168,7 +168,11 @@ def _singular_norm(A: Any, ord: Any, rows: int, columns: int, keepdim: bool) -> 
     return recorded.reshape_to(out, shape=kept_shape(A._a.shape, (rows, columns))) if keepdim else out
 
 
-@general(vjp=[lambda xp, g, x: xp.singular_adjoint(g, x)], node_name="LinalgSvdBackward0")
+@general(
+    vjp=[lambda xp, g, x: xp.singular_adjoint(g, x)],
+    jvp=lambda xp, tangents, x: xp.singular_change(tangents[0], x),
+    node_name="LinalgSvdBackward0",
+)
 def singular_values(x: Any) -> Any:
     """The singular values of matrices, largest first."""
     if x.size == 0:
@@ -180,7 +184,16 @@ def _no_second_derivative(xp: Any, g: Any) -> Any:
     raise RuntimeError("singular values have no second derivative here; norms of order 2, -2 and 'nuc' can be differentiated once")
 
 
-@general(vjp=[_no_second_derivative, _no_second_derivative])
+@general(vjp=[lambda xp, g, y: xp.singular_adjoint(g, y), _no_second_derivative])
+def singular_change(x: Any, y: Any) -> Any:
+    """How the singular values of `y` change when `y` changes by `x`."""
+    if y.size == 0:
+        return np.zeros((*y.shape[:-2], min(y.shape[-2:])), y.real.dtype)
+    left, _, right = np.linalg.svd(y, full_matrices=False)
+    return (np.matmul(np.swapaxes(left, -1, -2).conj(), x) * right.conj()).sum(-1).real
+
+
+@general(vjp=[lambda xp, g, y: xp.singular_change(g, y), _no_second_derivative])
 def singular_adjoint(x: Any, y: Any) -> Any:
     """The matrices whose inner product with a change of `y` is that of `x` with the change of its singular values."""
     if y.size == 0:

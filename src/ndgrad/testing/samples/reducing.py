@@ -130,7 +130,7 @@ add(
     },
     cov=lambda m: [Sample(m(2, 4)), Sample(m(5), correction=0), Sample(m(2, 3), fweights=m.index([1, 2, 3]))],
     corrcoef=lambda m: [Sample(m(2, 4))],
-    diff=lambda m: [Sample(m(5)), Sample(m(2, 4), 2), Sample(m(3, 2), 1, 0, m(1, 2), m(2, 2))],
+    diff=lambda m: [Sample(m(5)), Sample(m(2, 4), 2), Sample(m(3, 2), 1, 0, m(1, 2), m(2, 2)), Sample(m.mask(4))],
     dist=lambda m: [Sample(m(2, 3), m(2, 3)), Sample(m(2, 3), m(3), 3), Sample(m(4), m(4), 1)],
     cosine_similarity=lambda m: [Sample(m.real(2, 3), m.real(2, 3)), Sample(m.real(2, 3), m.real(3), dim=0)],
     cdist=lambda m: [
