@@ -21,7 +21,7 @@ class KinkError(AssertionError):
 
 def as_reals(array: Any) -> Array:
     """A flat real vector with the same information: the real parts, and for a complex array the imaginary parts after them."""
-    flat = np.asarray(array).ravel()
+    flat: Any = np.asarray(array).ravel()
     return np.concatenate([flat.real, flat.imag]) if flat.dtype.kind == "c" else flat.astype(np.float64)
 
 
