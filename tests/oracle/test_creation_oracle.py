@@ -391,7 +391,7 @@ EXPRESSIONS = [
     "T.is_inference(o(2))",
     "T.get_float32_matmul_precision()",
     "T.set_float32_matmul_precision('high')",
-    "T.set_warn_always(True)",  # as the other files here have set it: some warnings come once per process otherwise
+    "T.set_warn_always(False)",  # what it is anyway: it would change what other tests see
     "T.ones(-1)",
     "T.empty(-1)",
     "T.full((-1,),3)",

@@ -26,8 +26,6 @@ with warnings.catch_warnings():
     from torch.testing._internal import common_methods_invocations
     from torch.testing._internal.common_methods_invocations import op_db
 
-torch.set_warn_always(True)  # some warnings come once per process otherwise
-
 LIMITS = {torch.float64: 250, torch.float32: 30, torch.complex128: 100, torch.int64: 50, torch.bool: 25}
 ERROR_LIMIT = 40
 #: Results whose values are whatever was in memory.

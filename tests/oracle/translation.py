@@ -101,12 +101,16 @@ class Outcome:
     def __init__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         self.value: Any = None
         self.error: Exception | None = None
+        before = torch.is_warn_always_enabled()
+        torch.set_warn_always(True)  # some of torch's warnings come once per process otherwise
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 self.value = function(*args, **kwargs)
             except Exception as error:
                 self.error = error
+            finally:
+                torch.set_warn_always(before)
         self.warned = [warning.category for warning in caught]
 
     def said(self) -> str:

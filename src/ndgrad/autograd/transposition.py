@@ -58,7 +58,8 @@ def pull(primitive: Primitive, operands: Sequence[Any], tangents: Sequence[Any],
     """The cotangents of the operands that have a tangent, recorded."""
     needs = tuple(t is not None for t in tangents)
     if primitive.joint is not None:
-        return primitive.joint(recorded, g, needs, *arguments(primitive, primitive.joint, 3, operands, params, out))
+        cotangents: Sequence[Any] = primitive.joint(recorded, g, needs, *arguments(primitive, primitive.joint, 3, operands, params, out))
+        return cotangents
     return [
         rule(recorded, g, *arguments(primitive, rule, 2, operands, params, out)) if need and rule is not None else None
         for rule, need in zip(primitive.rules, needs, strict=True)
@@ -66,7 +67,8 @@ def pull(primitive: Primitive, operands: Sequence[Any], tangents: Sequence[Any],
 
 
 def as_tensor(x: Any) -> Any:
-    return wrap(x) if isinstance(x, (np.ndarray, np.generic)) else x
+    payload: Any = x
+    return wrap(payload) if isinstance(x, (np.ndarray, np.generic)) else x
 
 
 def zero_cotangent(y: Tensor) -> Tensor | None:
