@@ -1,6 +1,14 @@
 """What every test shares: the comparisons with torch are collected only where torch is installed."""
 
+import os
 from importlib.util import find_spec
+
+from hypothesis import settings
+
+# The same examples every time, so that a change is judged by the same tests; NDGRAD_EXPLORE=1 looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+if os.environ.get("NDGRAD_EXPLORE", "0") == "0":
+    settings.load_profile("repeatable")
 
 HAVE_TORCH = find_spec("torch") is not None
 
