@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import struct
 import threading
 from typing import Any
@@ -35,7 +35,7 @@ class Mersenne:
 
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
         self.lock = threading.RLock()
-        self._bits = np.random.MT19937(0)
+        self._bits: Any = None  # NumPy's generator; made when the first number is drawn, for importing it takes a while
         self.initial_seed = 0
         self.spare_normal: float | None = None
         self.spare_float_normal: float | None = None
@@ -48,15 +48,14 @@ class Mersenne:
             raise ValueError(f"a seed must lie between -2**63 and 2**64 - 1, got {seed}")
         seed &= _EVERY_BIT
         with self.lock:
-            # RandomState seeds with one 32-bit number exactly as torch does; MT19937 itself hashes its seed first.
-            self._load(np.random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)["state"]["key"], _WORDS)
+            self._bits = None
             self._exhausted_position = 0
             self.initial_seed = seed
             self.spare_normal = self.spare_float_normal = None
 
     def reseed(self) -> int:
         """Restart from 64 bits of the operating system's entropy, and return them."""
-        seed = secrets.randbits(64)
+        seed = int.from_bytes(os.urandom(8))
         self.seed(seed)
         return seed
 
@@ -64,13 +63,13 @@ class Mersenne:
         """The next `count` 32-bit words, in an array of uint64 that is the caller's to overwrite."""
         with self.lock:
             self._note(count)
-            return self._bits.random_raw(count)
+            return self._stream().random_raw(count)
 
     def skip(self, count: int) -> None:
         """Let `count` 32-bit words go by."""
         with self.lock:
             self._note(count)
-            self._bits.random_raw(count, output=False)
+            self._stream().random_raw(count, output=False)
 
     def random32(self, count: int) -> Array:
         """The next `count` words as uint32."""
@@ -117,7 +116,6 @@ class Mersenne:
         """An engine of its own that will draw the same numbers."""
         other = Mersenne.__new__(Mersenne)
         other.lock = threading.RLock()
-        other._bits = np.random.MT19937(0)
         other.set_state(self.get_state())
         return other
 
@@ -126,9 +124,16 @@ class Mersenne:
         if count > 0:
             self._exhausted_position = _WORDS
 
+    def _stream(self) -> Any:
+        if self._bits is None:
+            # RandomState seeds with one 32-bit number exactly as torch does; MT19937 itself hashes its seed first.
+            self._load(np.random.RandomState(self.initial_seed & 0xFFFFFFFF).get_state(legacy=False)["state"]["key"], _WORDS)
+        return self._bits
+
     def _load(self, key: Array, position: int) -> None:
+        self._bits = np.random.MT19937(0)
         self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
 
     def _dump(self) -> tuple[Array, int]:
-        state: dict[str, Any] = self._bits.state["state"]  # type: ignore[assignment]  # numpy types it as any mapping
+        state = self._stream().state["state"]
         return state["key"], int(state["pos"])
