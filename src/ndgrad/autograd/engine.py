@@ -17,8 +17,8 @@ import numpy as np
 from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumulation, before_leaf, before_node
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
+from ndgrad.base.shapes import is_dense
 from ndgrad.base.types import Payload, Shape
-from ndgrad.core.inplace import is_dense
 from ndgrad.core.node import Node, Port
 from ndgrad.core.primitive import Quiet, raw, recorded
 from ndgrad.core.tensor import INFERENCE, UNSET, Tensor, wrap
@@ -410,7 +410,7 @@ def accumulate_raw(leaf: Tensor, g: Payload, mine: bool) -> None:
         g, mine = g.astype(wanted.numpy), True
     if isinstance(g, np.ndarray) and g.ndim:
         like = leaf._a
-        dense = like.flags.c_contiguous or like.flags.f_contiguous or is_dense(like)
+        dense = like.flags.c_contiguous or like.flags.f_contiguous or is_dense(like.shape, like.strides, like.itemsize)
         strides = like.strides if dense else None
         if not mine or (g.strides != strides if dense and like.dtype == g.dtype else not g.flags.c_contiguous):
             kept = np.empty_like(like, dtype=g.dtype, subok=False) if dense else np.empty(g.shape, g.dtype)
@@ -433,7 +433,7 @@ def accumulate_recorded(leaf: Tensor, g: Tensor) -> None:
     if grad is not None:
         leaf._grad = grad + g
         return
-    if is_dense(leaf._a):
+    if is_dense(leaf._a.shape, leaf._a.strides, leaf._a.itemsize):
         copy: Any = wrap(np.empty_like(leaf._a, dtype=g._a.dtype, subok=False))
         leaf._grad = copy.copy_(g)
     else:

@@ -133,6 +133,15 @@ def is_contiguous(shape: Shape, strides: tuple[int, ...]) -> bool:
     return True
 
 
+def is_dense(shape: Shape, strides: tuple[int, ...], step: int = 1) -> bool:
+    """Whether the elements, `step` apart, fill their memory without gaps and without overlap, in some order of the dims."""
+    for stride, size in sorted((stride, size) for stride, size in zip(strides, shape, strict=True) if size != 1):
+        if stride != step:
+            return False
+        step *= size
+    return True
+
+
 def view_strides(shape: Shape, strides: tuple[int, ...], new: Shape) -> tuple[int, ...] | None:
     """Strides with which the same memory has the shape `new`, or None where only a copy can have it."""
     if prod(shape) == 0:

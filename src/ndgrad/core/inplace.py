@@ -14,6 +14,7 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import can_cast, from_numpy_dtype
 from ndgrad.base.location import describe, place
+from ndgrad.base.shapes import is_dense
 from ndgrad.core.node import FREED, Node, keep_retained, tick
 from ndgrad.core.primitive import Quiet, quiet_run, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
@@ -174,18 +175,7 @@ def overlaps(array: Any, other: Any) -> bool:
     same_place = array.__array_interface__["data"][0] == other.__array_interface__["data"][0]
     if same_place and array.shape == other.shape and array.strides == other.strides:
         return False
-    return is_dense(array) and is_dense(other)
-
-
-def is_dense(array: Any) -> bool:
-    """Whether some order of the dims makes the memory contiguous."""
-    expected = array.itemsize
-    for stride, size in sorted(zip(array.strides, array.shape, strict=True)):
-        if size != 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True
+    return all(is_dense(each.shape, each.strides, each.itemsize) for each in (array, other))
 
 
 TYPE_NAMES = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.shapes import contiguous_strides
+from ndgrad.base.shapes import contiguous_strides, is_dense
 from ndgrad.base.types import Array, Shape
 
 
@@ -52,19 +52,9 @@ def laid_out(x: Any) -> Any:
     return strided(x, x.shape, tuple(step * width for step in contiguous_strides(x.shape)))
 
 
-def is_dense(x: Array) -> bool:
-    """Whether the elements fill their memory without gaps and without overlap, in some order of dims."""
-    expected = x.itemsize
-    for step, size in sorted((step, size) for step, size in zip(x.strides, x.shape, strict=True) if size != 1):
-        if step != expected:
-            return False
-        expected *= size
-    return True
-
-
 def dense_copy(x: Any, dtype: Any = None) -> Array:
     """A copy whose dims follow each other in memory as those of `x` do; a broadcast dim goes where row-major order has it."""
-    if not isinstance(x, np.ndarray) or x.flags.c_contiguous or not x.size or is_dense(x):
+    if not isinstance(x, np.ndarray) or x.flags.c_contiguous or not x.size or is_dense(x.shape, x.strides, x.itemsize):
         return np.array(x, dtype=dtype, order="K")
     order = list(range(x.ndim))[::-1]  # innermost first
     for start in range(1, x.ndim):
