@@ -3,7 +3,9 @@
 import copy
 
 import pytest
+import torch
 
+import ndgrad
 from tests.oracle.both import PROGRAMS, check, program
 
 
@@ -223,3 +225,10 @@ def the_tensor_as_an_object_14(torch, show, attempt):
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_program(function):
     check(function)
+
+
+def test_in_place_functions_are_those_of_torch():
+    missing = {"embedding_renorm_", "i0_", "resize_as_sparse_"}  # operations that ndgrad has in no form
+    theirs, ours = ({name for name in vars(lib) if name.endswith("_") and name[0] != "_"} - {"bool_"} for lib in (torch, ndgrad))
+    assert ours == theirs - missing
+    assert not any(hasattr(ndgrad.Tensor, name) for name in missing)

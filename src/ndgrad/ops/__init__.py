@@ -1,5 +1,6 @@
 """The table: every operation declared once, by family; and the one place where they become methods of `Tensor`."""
 
+from inspect import unwrap
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,6 +103,21 @@ FAMILIES = (
 )
 
 
+#: PyTorch makes a function of an in-place method, `torch.exp_`, where the operation takes one tensor and nothing else that is required.
+#: These are functions too, although they take more:
+FUNCTIONS_TOO = frozenset({"addmv", "clamp_max", "clamp_min", "gcd", "lcm", "ldexp", "threshold", "xlogy"})
+#: And these are methods alone, although they take no more:
+METHODS_ALONE = frozenset({"absolute", "bitwise_not", "digamma", "erfinv", "lgamma", "logical_not", "sgn", "sign", "tril", "triu"})
+
+
+def is_function_too(name: str) -> bool:
+    """Whether PyTorch has the in-place form of an operation as a function, beside the method."""
+    if name in FUNCTIONS_TOO or name in METHODS_ALONE:
+        return name in FUNCTIONS_TOO
+    body: Any = unwrap(table[name].method)
+    return body.__code__.co_argcount - len(body.__defaults__ or ()) == 1
+
+
 def bind() -> None:
     """Give `Tensor` its methods and operators."""
     for name, entry in table.items():
@@ -122,7 +138,7 @@ def functions(*, hidden: bool = False) -> dict[str, Any]:
     entries = {name: entry for name, entry in table.items() if hidden or entry.as_function}
     found: dict[str, Any] = {name: entry.function for name, entry in entries.items()}
     for name, entry in entries.items():
-        if entry.in_place is not None:
+        if entry.in_place is not None and (hidden or is_function_too(name)):
             found.setdefault(name + "_", entry.in_place)
     return found
 

@@ -109,7 +109,7 @@ def detach(input: Tensor) -> Tensor:
     return out
 
 
-@function(as_function=False)
+@function
 def detach_(self: Tensor) -> Tensor:
     """Forget the tensor's history."""
     if self._view is not None:

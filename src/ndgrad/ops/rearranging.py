@@ -425,7 +425,7 @@ def _becoming(name: str, view_of: Any, *aliases: str) -> None:
             return _becomes(self, _name, view_of, *args, **kwargs)
 
         changed.__name__, changed.__doc__ = each, f"Make the tensor itself what `{each.rstrip('_')}` gives."
-        function(changed, as_function=False)
+        function(changed, as_function=each == "as_strided_")  # the only one of them that PyTorch has as a function
 
 
 _becoming("t_", shapes.t)

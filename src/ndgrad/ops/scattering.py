@@ -48,11 +48,10 @@ def _twins(body: Any, name: str) -> None:
     plain.__name__, in_place.__name__ = name, f"{name}_"
     plain.__doc__, in_place.__doc__ = body.__doc__, f"In-place version of `{name}`."
     function(plain, out=name in OUT)
-    function(in_place, as_function=name in AS_FUNCTIONS)
+    function(in_place, as_function=False)
 
 
 OUT = ("scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy")
-AS_FUNCTIONS = ("masked_fill", "index_put")
 
 
 # ---------------------------------------------------------------- along a dim
