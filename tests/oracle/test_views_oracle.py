@@ -365,6 +365,109 @@ def views_and_writes_33(torch, show, attempt):
     show(y)
 
 
+@program
+def a_base_that_requires_grad_after_its_view(torch, show, attempt):
+    base = torch.zeros(4)
+    v = base[1:3]
+    attempt(lambda: base.requires_grad_())
+    show(v.requires_grad, v.is_leaf, v.grad_fn)
+    attempt(lambda: v * 2)
+    attempt(lambda: (v * 2).grad_fn.next_functions)
+    attempt(lambda: v.numpy())
+    attempt(lambda: v.mul_(2))
+    attempt(lambda: torch.exp(v))
+    attempt(lambda: v.view(2, 1))
+    attempt(lambda: torch.cat([v, v]))
+    attempt(lambda: v.unbind())
+    attempt(lambda: v.sum().backward())
+    attempt(lambda: (v * base[1:3]).sum().backward())
+    show(v.grad, base.grad)
+    attempt(lambda: torch.autograd.grad(v.sum(), v))
+    attempt(lambda: torch.autograd.grad(v.sum(), [v, base], allow_unused=True))
+    attempt(lambda: v.backward(torch.ones(2)))
+    attempt(lambda: torch.autograd.graph.get_gradient_edge(v))
+    attempt(lambda: v.sum().backward(inputs=[v]))
+    attempt(lambda: v.retain_grad())
+    attempt(lambda: v)
+
+
+@program
+def a_base_that_no_longer_requires_grad(torch, show, attempt):
+    base = torch.zeros(4)
+    v = base[1:3]
+    attempt(lambda: base.requires_grad_())
+    u = v * 2
+    attempt(lambda: base.requires_grad_(False))
+    show(u, v.requires_grad, (v * 2).requires_grad)
+    attempt(lambda: u.sum().backward())
+    attempt(lambda: v.add_(1))
+    show(v, base)
+
+
+@program
+def a_base_that_changed_before_it_required_grad(torch, show, attempt):
+    base = torch.zeros(4)
+    v = base[1:3]
+    w = base[0:2]
+    attempt(lambda: base.add_(1))
+    show(v + 1)
+    attempt(lambda: base.requires_grad_())
+    show(v.grad_fn, v.is_leaf)
+    attempt(lambda: w.requires_grad)
+    attempt(lambda: (v * w * 2).sum().backward())
+    show(base.grad)
+
+
+@program
+def a_view_that_was_asked_itself(torch, show, attempt):
+    base = torch.zeros(4)
+    v = base[1:3]
+    attempt(lambda: v.requires_grad_())
+    show(base.requires_grad, v.is_leaf)
+    attempt(lambda: v.mul_(2))
+    attempt(lambda: base.add_(3))
+    show(v, v.grad_fn)
+    attempt(lambda: (v * v).sum().backward())
+    show(v.grad, base.requires_grad)
+    attempt(lambda: v.requires_grad_(False))
+    show(v, v * 2)
+    attempt(lambda: base.add_(torch.ones(4, requires_grad=True)))
+    show(v, v * 2)
+
+
+@program
+def a_view_asked_for_its_own_gradient_after_its_base(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    with torch.no_grad():
+        v = x.view(2, 1)
+    show((v * 2).grad_fn.next_functions)
+    attempt(lambda: v.requires_grad_())
+    show([type(node).__name__ for node, _ in (v * 2).grad_fn.next_functions])
+    attempt(lambda: (v * 2).sum().backward())
+    show(v.grad, x.grad)
+    attempt(lambda: v.requires_grad_(False))
+    show(v, v * 2)
+    attempt(lambda: (v * 2).sum().backward())
+    show(v.grad, x.grad)
+    attempt(lambda: x.requires_grad_(False))
+    show(v, v * 2)
+
+
+@program
+def a_view_taken_in_no_grad_is_out_of_reach(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    with torch.no_grad():
+        v = x.view(2, 1)
+    attempt(lambda: torch.autograd.grad((v * 2).sum(), v))
+    attempt(lambda: torch.autograd.grad((v * 2).sum(), v, allow_unused=True))
+    attempt(lambda: v.backward(torch.ones(2, 1)))
+    called = []
+    show(v.register_hook(called.append) is not None)
+    attempt(lambda: (v * 2).sum().backward())
+    attempt(lambda: (v * 2).sum().backward(inputs=[v]))
+    show(called, v.grad, x.grad)
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_program(function):
     check(function)

@@ -22,7 +22,6 @@ from ndgrad.base.types import Payload, Shape
 from ndgrad.core.node import Node, Port
 from ndgrad.core.primitive import Quiet, raw, recorded
 from ndgrad.core.tensor import INFERENCE, UNSET, Tensor, wrap
-from ndgrad.core.views import DEFAULT
 
 ndarray = np.ndarray
 #: Held while a gradient is added to a leaf, so that threads that share a leaf lose nothing.
@@ -287,9 +286,8 @@ class _Run:
     def finish_leaf(self, leaf: Tensor) -> None:
         """Run the hooks of a leaf whose gradient is complete, and add it to `.grad` or keep it as a result."""
         g = self.pending.pop(leaf)
-        view = leaf._view
-        if view is not None and self.captured is None and view.origin != DEFAULT and view.base._node is not None:
-            return  # a view of a parameter taken in no_grad only looks like a leaf
+        if leaf._inherits():
+            return
         mine = leaf in self.owned
         self.owned.discard(leaf)
         if leaf._hooks is not None:

@@ -15,7 +15,7 @@ from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.size import as_size
 from ndgrad.base.types import Shape
-from ndgrad.core.node import AccumulateGrad, Port, edge_of
+from ndgrad.core.node import AccumulateGrad, Node, Port, edge_of, tick
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, Tensor, wrap
 from ndgrad.ops import ops as functions
@@ -62,6 +62,15 @@ def backward(
     run_backward(pairs, retain_graph=retain_graph, create_graph=create_graph, inputs=edges)
 
 
+class Unreachable(Node):
+    """The edge of a view that requires grad only because its base does: nothing leads there."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.parents, self.number = (), tick()
+
+
 def input_edge(target: Any, position: int) -> Any:
     """The edge of a tensor (or of the tensor that a `GradientEdge` stands for) that gradients are wanted for."""
     if isinstance(target, GradientEdge):
@@ -69,6 +78,8 @@ def input_edge(target: Any, position: int) -> Any:
     if not isinstance(target, Tensor):
         raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(target).__name__} at position {position}")
     edge = edge_of(target)
+    if edge is None and target.requires_grad:
+        return Unreachable()
     if edge is None:
         raise RuntimeError(
             f"One of the differentiated Tensors does not require grad: the one at position {position}, of shape "

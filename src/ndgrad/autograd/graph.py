@@ -29,6 +29,11 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
         If the tensor does not require grad.
     """
     edge = edge_of(tensor)
+    if edge is None and tensor.requires_grad:
+        raise AssertionError(
+            "Expected gradient function to be set. This is a view that requires grad only because its base does: it was made before that, "
+            "or in no_grad, and no gradient comes back to it."
+        )
     if edge is None:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
     if isinstance(edge, Tensor):

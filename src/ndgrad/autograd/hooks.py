@@ -50,9 +50,9 @@ def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> RemovableHandle
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call `hook(grad)` whenever the gradient of this tensor is complete; what it returns, if anything, replaces the gradient."""
     node = edge_of(self)
-    if node is None:
+    if node is None and not self.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    if node is self:
+    if node is self or node is None:
         if self._hooks is None:
             self._hooks = {}
         return add_hook(self._hooks, hook)
@@ -65,9 +65,9 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
 def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
     """Call `hook(leaf)` each time a gradient has been added to the leaf's `.grad`."""
     node = edge_of(self)
-    if node is None:
+    if node is None and not self.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    if node is not self:
+    if node is not self and node is not None:
         raise RuntimeError(
             f"post accumulate grad hooks cannot be registered on non-leaf tensors; this one was computed by {node.name()} at {node.where()}"
         )

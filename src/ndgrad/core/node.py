@@ -213,12 +213,14 @@ class Port:
 
 
 def edge_of(tensor: Tensor) -> Any:
-    """Where the gradient of a tensor goes: its node or port, the leaf itself, or None."""
+    """Where the gradient of a tensor goes: its node or port, the leaf itself, or None, which it may be for a view that requires grad."""
     view = tensor._view
     if view is not None and view.seen != tensor._v[0]:
         view.refresh(tensor, always=True)
     node = tensor._node
-    return tensor if node is LEAF else node
+    if node is not LEAF:
+        return node
+    return None if tensor._inherits() else tensor
 
 
 def keep_retained(tensor: Tensor, before: Any) -> None:
@@ -248,7 +250,7 @@ def plain_name(edge: Any) -> str:
 def edge_function(edge: Any) -> tuple[Any, int]:
     """An edge as users see it: a node and the number of its output."""
     if isinstance(edge, Tensor):
-        return accumulator(edge), 0
+        return (None, 0) if edge._inherits() else (accumulator(edge), 0)
     return edge.node_of(), edge.output_nr
 
 

@@ -6,7 +6,9 @@ Methods that compute are bound in `ndgrad.ops`, those of reverse mode in `ndgrad
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -77,6 +79,8 @@ class Tensor:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...  # the methods that compute are bound in ndgrad.ops
+
+        _outdate_views: ClassVar[Callable[[Tensor], None]]  # bound in ndgrad.core.views
 
     # rarely set, so class attributes stand in until they are
     _grad: Tensor | None = None
@@ -209,7 +213,10 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
-        return self._node is not None or (self._view is not None and self._view.base._node is not None)
+        node, view = self._node, self._view
+        if view is None or view.base._node is not None:
+            return view is not None or node is not None
+        return node is not None and (node is not LEAF or getattr(view, "own", False))
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -234,7 +241,17 @@ class Tensor:
                 "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed. Make a clone first: "
                 "t.clone().requires_grad_()"
             )
-        self._node = LEAF if value else None
+        before, view = self._node is not None, self._view
+        self._node = LEAF if value or (view is not None and view.base._node is not None) else None
+        if view is not None:
+            view.own = bool(value)
+        elif before != bool(value) and self._v is not None and sys.getrefcount(self._v) > 2:
+            self._outdate_views()  # somebody else has the version counter: views perhaps
+
+    def _inherits(self) -> bool:
+        """Whether this is a view that requires grad as its base does, and that no gradient comes back to: it was made before the
+        base did, or in no_grad."""
+        return self._node is LEAF and self._view is not None and not getattr(self._view, "own", False)
 
     @property
     def grad_fn(self) -> Node | None:
@@ -469,7 +486,7 @@ class Tensor:
             return found
         # the memory is copied once per storage, so that tensors that shared it share the copy too
         source = self._memory()
-        out = wrap(_deepcopy_memory(source, memo), self._node)
+        out = wrap(_deepcopy_memory(source, memo), LEAF if self.requires_grad else None)
         out.__class__ = self.__class__
         memo[id(self)] = out
         if self._grad is not None:

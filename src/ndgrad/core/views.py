@@ -6,6 +6,7 @@ for it. A write through a view becomes one node on the base. No operation knows 
 
 from __future__ import annotations
 
+import gc
 from typing import Any, NoReturn
 
 import numpy as np
@@ -26,10 +27,19 @@ DEFAULT, NO_GRAD, INFERENCE_MADE, MULTI_OUTPUT, CUSTOM = "default", "no_grad", "
 class View:
     """Where a view comes from: its base (never itself a view), the steps from there, and under which circumstances.
 
-    `seen` is the version of the memory for which the view's node is right.
+    `seen` is the version of the memory for which the view's node is right; its complement once the base has been asked to require
+    grad, or no longer to. Two further facts are rare, and their slots empty until they are known: `own`, whether `requires_grad_()`
+    was called on the view itself, and `outdated`, whether the memory has changed since the view was made of a base without history.
     """
 
-    __slots__ = ("base", "origin", "seen", "steps")
+    __slots__ = ("base", "origin", "outdated", "own", "seen", "steps")
+
+    base: Tensor
+    steps: Steps
+    seen: int
+    origin: str
+    own: bool
+    outdated: bool
 
     def __init__(self, base: Tensor, steps: Steps, seen: int, origin: str) -> None:
         self.base = base
@@ -59,10 +69,17 @@ class View:
     def refresh(self, tensor: Tensor, *, always: bool = False) -> None:
         """Give the view the node that follows from what its base has become; in no_grad only if `always`."""
         base = self.base
-        base_node = base._node
-        if base_node is None and tensor._node is None:
-            self.seen = tensor._v[0]
-            return
+        base_node, node, version = base._node, tensor._node, tensor._v[0]
+        if self.seen < 0:
+            self.seen = ~self.seen
+        changed = self.seen != version or getattr(self, "outdated", False)
+        if node is None or node is LEAF:
+            if base_node is None:  # a history out of date is no history yet
+                self.outdated = changed
+            if base_node is None or not changed:
+                tensor._node = LEAF if base_node is not None or getattr(self, "own", False) else None
+                self.seen = version
+                return
         if not always and not modes.is_grad_enabled():
             return
         if self.origin != DEFAULT:
@@ -80,7 +97,8 @@ class View:
             node.code, node.lasti = place()
             tensor._node = node
             keep_retained(tensor, before)
-        self.seen = tensor._v[0]
+        self.seen = version
+        self.outdated = False
 
     def refuse(self, tensor: Tensor, what: str) -> NoReturn:
         """Say why this view may not be changed, or used after such a change, where gradients are recorded."""
@@ -112,6 +130,19 @@ class View:
             "the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to "
             f"incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.{made}"
         )
+
+
+def outdate_views(base: Tensor) -> None:
+    """Let the views of a tensor that has been asked to require grad, or no longer to, find that out on next use.
+
+    A base does not know its views, which spares every view the price of being known; they are looked for where this is needed.
+    """
+    for record in gc.get_referrers(base):
+        if type(record) is View and record.seen >= 0:
+            record.seen = ~record.seen
+
+
+Tensor._outdate_views = outdate_views
 
 
 def _last_change(tensor: Tensor) -> str:

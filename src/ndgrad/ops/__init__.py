@@ -115,7 +115,8 @@ def is_function_too(name: str) -> bool:
     if name in FUNCTIONS_TOO or name in METHODS_ALONE:
         return name in FUNCTIONS_TOO
     body: Any = unwrap(table[name].method)
-    return body.__code__.co_argcount - len(body.__defaults__ or ()) == 1
+    required: int = body.__code__.co_argcount - len(body.__defaults__ or ())
+    return required == 1
 
 
 def bind() -> None:

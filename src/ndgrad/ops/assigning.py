@@ -85,8 +85,8 @@ def _overwrite(target: Tensor, value: Tensor) -> None:
     if target._view is None:
         target.copy_(value)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
         return
-    check_target(target, "copy_")
-    check_overlap(target, (value,), "copy_")
+    check_target(target, "__setitem__")
+    check_overlap(target, (value,), "__setitem__")
     write(target, overwrite(detach(target), value), "copy_")
 
 
@@ -210,7 +210,6 @@ def set_item(self: Tensor, key: Any, value: Any) -> None:
     """`self[key] = value`."""
     if _set_quickly(self, key, value):
         return
-    check_target(self, "__setitem__")
     value = _value_tensor(value, self)
     if key is False:
         return
