@@ -468,6 +468,74 @@ def a_view_taken_in_no_grad_is_out_of_reach(torch, show, attempt):
     show(called, v.grad, x.grad)
 
 
+@program
+def comparisons_in_place(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    attempt(lambda: y.lt_(1.5))
+    attempt(lambda: y.grad_fn.next_functions)
+    attempt(lambda: y.sum().backward())
+    show(x.grad)
+    y = torch.zeros(2)
+    attempt(lambda: y.ge_(x))
+    attempt(lambda: y.not_equal_(x * 2))
+    attempt(lambda: len(y.grad_fn.next_functions))
+    attempt(lambda: y.sum().backward())
+    show(x.grad)
+    b = torch.zeros(2, 2, dtype=torch.float64)
+    attempt(lambda: b[0].gt_(x))
+    show(b)
+    attempt(lambda: torch.autograd.grad(b.sum(), x, create_graph=True))
+    attempt(lambda: x.eq_(x))
+    with torch.no_grad():
+        show(torch.zeros(2).le_(x))
+    z = torch.zeros(2, 2).less_(torch.tensor(1.0, requires_grad=True))
+    show(z)
+    attempt(lambda: z.sum().backward())
+
+
+@program
+def writing_by_index_into_a_leaf(torch, show, attempt):
+    x = torch.ones(3, requires_grad=True)
+    for key in (0, slice(0, 1), None, slice(None), ..., [0], torch.tensor([True, False, False]), (0,), ()):
+        attempt(lambda key=key: x.__setitem__(key, 2))
+    show(x._version)
+    a = (x * 1).chunk(2)[0]
+    attempt(lambda: a.__setitem__(0, 1))
+    attempt(lambda: a.__setitem__(..., 1))
+    attempt(lambda: a.__setitem__([0], 1))
+    show(a._version)
+
+
+@program
+def changing_the_own_shape(torch, show, attempt):
+    x = torch.ones(2, 3, requires_grad=True)
+    y = x * 1
+    attempt(lambda: y.t_())
+    attempt(lambda: y.transpose_(0, 1))
+    attempt(lambda: y.unsqueeze_(0))
+    attempt(lambda: y.squeeze_(0))
+    attempt(lambda: y.squeeze_())
+    attempt(lambda: y.swapaxes_(0, 1))
+    attempt(lambda: y.as_strided_((2, 2), (1, 3)))
+    attempt(lambda: y.sum().backward())
+    show(x.grad, y._version)
+    v = (x * 1).view(6)
+    attempt(lambda: v.unsqueeze_(0))
+    attempt(lambda: v.mul_(2))
+    attempt(lambda: v.squeeze_())
+    show(v.grad_fn, v._base)
+
+
+@program
+def what_has_no_derivative(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    attempt(lambda: torch.heaviside(x, x))
+    attempt(lambda: x // 2)
+    attempt(lambda: (x * 1).floor_divide_(x))
+    attempt(lambda: torch.heaviside(x, x).sum().backward())
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_program(function):
     check(function)

@@ -6,7 +6,7 @@ Everything that can raise happens before the first byte is written.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,27 @@ from ndgrad.base import modes
 from ndgrad.base.dtypes import can_cast, from_numpy_dtype
 from ndgrad.base.location import describe, place
 from ndgrad.base.shapes import is_dense
-from ndgrad.core.node import FREED, Node, keep_retained, tick
+from ndgrad.core.node import FREED, Node, edge_of, keep_retained, tick
 from ndgrad.core.primitive import Quiet, quiet_run, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, write_through
 
 
-def in_place(function: Callable[..., Any], name: str, *, copies: bool = False) -> Callable[..., Tensor]:
+def in_place(function: Callable[..., Any], name: str, *, copies: bool = False, zero: bool = False) -> Callable[..., Tensor]:
     """The in-place twin `name` of an operation: its first argument is the tensor that receives the result.
 
-    With `copies`, the operation reads a copy of the target, because more than one node may save its value.
+    With `copies`, the operation reads a copy of the target, because more than one node may save its value. With `zero`, the twin of an
+    operation that has no derivative has one for all its operands, zero everywhere.
     """
 
     def twin(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_target(self, name)
         check_overlap(self, args, name)
         out = function(shadow(self, copies), *args, **kwargs)
+        if zero and self._a.dtype.kind in "fc" and modes.is_grad_enabled():
+            edges = [edge_of(each) for each in (self, *args) if isinstance(each, Tensor)]
+            if any(edge is not None for edge in edges):
+                out._node = erasure(self, name, edges, overload=len(edges) - 1)
         return write(self, out, name)
 
     twin.__name__ = twin.__qualname__ = name
@@ -38,9 +43,9 @@ def in_place(function: Callable[..., Any], name: str, *, copies: bool = False) -
     return twin
 
 
-def ufunc_in_place(kernel: Any, function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+def ufunc_in_place(kernel: Any, function: Callable[..., Any], name: str, *, zero: bool = False) -> Callable[..., Tensor]:
     """The same for an operation that is one NumPy ufunc: where nothing is recorded the ufunc writes straight into the memory."""
-    general = in_place(function, name)
+    general = in_place(function, name, zero=zero)
     unary = kernel.nin == 1
 
     def twin(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -231,7 +236,7 @@ def finish(target: Tensor, out: Tensor, name: str, recording: bool) -> Tensor:
         write_through(target, node)
     else:
         before = target._node
-        target._node = erasure(target, name) if node is None else node
+        target._node = erasure(target, name, (before,)) if node is None else node
         keep_retained(target, before)
     if node is not None:
         node = node.node_of()
@@ -241,29 +246,30 @@ def finish(target: Tensor, out: Tensor, name: str, recording: bool) -> Tensor:
 
 
 class Erasure(Node):
-    """A write of something that has no gradient: the old value still has one, zero everywhere."""
+    """A write of something that has no gradient: what it was made of and the old value still have one, zero everywhere."""
 
     __slots__ = ()
 
     def pull(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (np.zeros(self.shape, self.dtype),)
+        return tuple(None if edge is None else np.zeros(self.shape, self.dtype) for edge in parents)
 
     def pull_recorded(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (wrap(np.zeros(self.shape, self.dtype)),)
+        return tuple(None if zeros is None else wrap(zeros) for zeros in self.pull(g, parents))
 
 
-erasures: dict[str, type[Erasure]] = {}
+erasures: dict[tuple[str, int], type[Erasure]] = {}
 
 
-def erasure(target: Tensor, name: str) -> Node:
-    """The node of a tensor that requires grad and was overwritten with a constant; its class is named after the operation."""
-    kind = erasures.get(name)
+def erasure(target: Tensor, name: str, edges: Sequence[Any], overload: int = 0) -> Node:
+    """The node of a tensor that is overwritten with a constant; its class is named after the operation."""
+    kind = erasures.get((name, overload))
     if kind is None:
-        own = "CopyBackwards" if name == "copy_" else "".join(word.capitalize() for word in name.strip("_").split("_")) + "Backward0"
-        members = {"__slots__": (), "__module__": __name__, "printed_name": "torch::autograd::CopyBackwards" if name == "copy_" else None}
-        kind = erasures[name] = type(own, (Erasure,), members)
+        copy = name == "copy_"
+        own = "CopyBackwards" if copy else "".join(word.capitalize() for word in name.strip("_").split("_")) + f"Backward{overload}"
+        members = {"__slots__": (), "__module__": __name__, "printed_name": "torch::autograd::CopyBackwards" if copy else None}
+        kind = erasures[name, overload] = type(own, (Erasure,), members)
     node = kind()
-    node.parents = (target._node,)
+    node.parents = tuple(edges)
     node.saved = node.params = node.extra = None
     node.shape, node.dtype = target._a.shape, target._a.dtype
     node.number = tick()

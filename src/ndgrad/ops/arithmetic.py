@@ -243,7 +243,7 @@ def _trunc_quotient(x: Any, y: Any) -> Any:
 floor_quotient = elementwise(
     _floor_quotient,
     name="floor_quotient",
-    node_name="NotImplemented",
+    node_name="torch::autograd::NotImplemented",
     public=False,
     check=unsupported("div_floor_cpu", "bc"),
     partials=[no_derivative("floor_divide"), no_derivative("floor_divide")],

@@ -372,7 +372,7 @@ def _heaviside(x: Any, y: Any) -> Any:
 heaviside_tensors = elementwise(
     _heaviside,
     name="heaviside_tensors",
-    node_name="NotImplemented",
+    node_name="torch::autograd::NotImplemented",
     policy="keep",
     public=False,
     check=forbidden("c", "heaviside is not yet implemented for complex tensors."),

@@ -25,16 +25,20 @@ def _no_order(name: str) -> Any:
     return unsupported(f"{name}_cpu", "c", "complex numbers have no order; compare .abs() or .real")
 
 
-eq = nondifferentiable(np.equal, name="eq", numbers="second", doc="x == y, elementwise.")
-ne = nondifferentiable(np.not_equal, name="ne", numbers="second", aliases=("not_equal",), doc="x != y, elementwise.")
-lt = nondifferentiable(np.less, name="lt", numbers="second", aliases=("less",), check=_no_order("lt"), doc="x < y, elementwise.")
-le = nondifferentiable(
-    np.less_equal, name="le", numbers="second", aliases=("less_equal",), check=_no_order("le"), doc="x <= y, elementwise."
-)
-gt = nondifferentiable(np.greater, name="gt", numbers="second", aliases=("greater",), check=_no_order("gt"), doc="x > y, elementwise.")
-ge = nondifferentiable(
-    np.greater_equal, name="ge", numbers="second", aliases=("greater_equal",), check=_no_order("ge"), doc="x >= y, elementwise."
-)
+def _compare(ufunc: Any, name: str, symbol: str, *aliases: str, ordered: bool = True) -> Any:
+    # what a comparison writes in place is a number, and PyTorch gives it the derivative 0
+    check = _no_order(name) if ordered else None
+    return nondifferentiable(
+        ufunc, name=name, aliases=aliases, numbers="second", check=check, zero_in_place=True, doc=f"x {symbol} y, elementwise."
+    )
+
+
+eq = _compare(np.equal, "eq", "==", ordered=False)
+ne = _compare(np.not_equal, "ne", "!=", "not_equal", ordered=False)
+lt = _compare(np.less, "lt", "<", "less")
+le = _compare(np.less_equal, "le", "<=", "less_equal")
+gt = _compare(np.greater, "gt", ">", "greater")
+ge = _compare(np.greater_equal, "ge", ">=", "greater_equal")
 
 
 # ---------------------------------------------------------------- bits

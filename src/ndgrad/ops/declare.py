@@ -103,13 +103,17 @@ def _declare(
     aliases: Sequence[str] = (),
     method: bool = True,
     in_place: bool = True,
+    zero_in_place: bool = False,
     out: bool = True,
     domain: tuple[float, float] | None = None,
     doc: str = "",
     numbers: str = "either",
     **facts: Any,
 ) -> Any:
-    """Make the primitive; where its signature is all a user may pass, make the public names as well."""
+    """Make the primitive; where its signature is all a user may pass, make the public names as well.
+
+    With `zero_in_place` the in-place twin has a derivative although the operation has none: zero, for all operands.
+    """
 
     def declare(body: Function) -> Function:
         nin = getattr(body, "nin", None)
@@ -139,7 +143,8 @@ def _declare(
         if exposed:
             twin = None
             if in_place:
-                twin = ufunc_in_place(body, call, own + "_") if isinstance(body, np.ufunc) else make_in_place(call, own + "_")
+                twin_of = functools.partial(ufunc_in_place, body) if isinstance(body, np.ufunc) else make_in_place
+                twin = twin_of(call, own + "_", zero=zero_in_place)
             _expose((own, *aliases), call, primitive=primitive, as_method=method, in_place=twin, out=out, domain=domain)
         return call
 

@@ -12,6 +12,7 @@ from ndgrad.base.dtypes import as_dtype, int64, numpy_dtype
 from ndgrad.base.shapes import as_int, as_shape, check_sizes, wrap_dim, wrap_dims
 from ndgrad.base.types import Shape
 from ndgrad.core.inplace import TYPE_NAMES, check_recorded, check_target
+from ndgrad.core.node import Node
 from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
 from ndgrad.kernels.striding import address, owner_of, strided
 from ndgrad.ops import pieces
@@ -400,7 +401,19 @@ def _cast_like(src: Tensor, input: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------- a tensor that changes its own shape
-def _becomes(target: Tensor, name: str, view_of: Any, *args: Any, **kwargs: Any) -> Tensor:
+_in_place_classes: dict[tuple[type[Node], int], type[Node]] = {}
+
+
+def _in_place_class(kind: type[Node], overloads: int) -> type[Node]:
+    """The node class of an in-place operation that PyTorch counts after the overloads of the other: `TBackward1` after `TBackward0`."""
+    found = _in_place_classes.get((kind, overloads))
+    if found is None:
+        name = f"{kind.__name__[:-1]}{int(kind.__name__[-1]) + overloads}"
+        found = _in_place_classes[kind, overloads] = type(name, (kind,), {"__slots__": (), "__module__": kind.__module__})
+    return found
+
+
+def _becomes(target: Tensor, name: str, overloads: int, view_of: Any, *args: Any, **kwargs: Any) -> Tensor:
     """Let a tensor become a view of itself: same memory, other shape, with what led there in its history."""
     check_target(target, name)
     recording = modes.is_grad_enabled() and target.requires_grad
@@ -410,19 +423,20 @@ def _becomes(target: Tensor, name: str, view_of: Any, *args: Any, **kwargs: Any)
     if target._view is not None:
         target._view = out._view
     target._a = out._a
-    if recording and out._node is not LEAF:
+    if recording and out._node is not LEAF and out is not target:
         target._node = out._node
+        target._node.__class__ = _in_place_class(type(out._node), overloads)
     mark_modified(target, name)
     if target._view is not None:
         target._view.seen = target._v[0]
     return target
 
 
-def _becoming(name: str, view_of: Any, *aliases: str) -> None:
+def _becoming(name: str, view_of: Any, *aliases: str, overloads: int = 1) -> None:
     for each in (name, *aliases):
 
         def changed(self: Tensor, *args: Any, _name: str = each, **kwargs: Any) -> Tensor:
-            return _becomes(self, _name, view_of, *args, **kwargs)
+            return _becomes(self, _name, overloads, view_of, *args, **kwargs)
 
         changed.__name__, changed.__doc__ = each, f"Make the tensor itself what `{each.rstrip('_')}` gives."
         function(changed, as_function=each == "as_strided_")  # the only one of them that PyTorch has as a function
@@ -430,7 +444,7 @@ def _becoming(name: str, view_of: Any, *aliases: str) -> None:
 
 _becoming("t_", shapes.t)
 _becoming("transpose_", shapes.transpose, "swapaxes_", "swapdims_")
-_becoming("squeeze_", shapes.squeeze)
+_becoming("squeeze_", shapes.squeeze, overloads=3)
 _becoming("unsqueeze_", shapes.unsqueeze)
 _becoming("as_strided_", pieces.as_strided)
 
