@@ -110,7 +110,8 @@ def test_number_of_gradients():
 
 def test_both_names_of_the_same_argument():
     x = leaf(1.0)
-    text = message_of(lambda: torch.autograd.backward(x, torch.ones(1), grad_variables=torch.ones(1)))
+    with pytest.warns(FutureWarning, match="`grad_variables` is deprecated"):
+        text = message_of(lambda: torch.autograd.backward(x, torch.ones(1), grad_variables=torch.ones(1)))
     assert text.startswith("`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`.")
 
 
@@ -486,7 +487,7 @@ def test_grads_that_may_not_be_assigned():
         "are the same size"
     )
     assert message_of(lambda: assign(torch.ones(2))).startswith(
-        "attempting to assign a gradient with dtype 'float32' to a tensor with grad_dtype"
+        "attempting to assign a gradient with dtype 'float' to a tensor with grad_dtype 'Double'"
     )
     assert message_of(lambda: assign(x)).startswith("can't assign Variable as its own grad")
     assert x.grad is None

@@ -1,5 +1,7 @@
 """Programs of backward, grad, accumulation, higher orders and complex numbers, run by both libraries."""
 
+import warnings
+
 import pytest
 
 from tests.oracle.both import PROGRAMS, check, program
@@ -371,6 +373,42 @@ def backward_and_grad_39(torch, show, attempt):
     (y * 2).sum().backward()
     (y * 2).sum().backward()
     show(y.grad, x.grad)
+
+
+@program
+def arguments_of_backward_and_grad(torch, show, attempt):
+    a = torch.tensor(1.0, requires_grad=True)
+    y = a * a
+    e = torch.autograd.graph.get_gradient_edge(y)
+    attempt(lambda: torch.autograd.grad([3], a))
+    attempt(lambda: torch.autograd.grad([None], a))
+    attempt(lambda: torch.autograd.backward([y, 1]))
+    attempt(lambda: torch.autograd.grad(y, e, materialize_grads=True, retain_graph=True))
+    attempt(lambda: torch.autograd.grad(a * 2, e, materialize_grads=True))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.autograd.grad(y, a, only_inputs=False, retain_graph=True)
+        torch.autograd.backward(y, grad_variables=[torch.tensor(2.0)])
+    show([(each.category.__name__, str(each.message)[:40]) for each in caught])
+    show(a.grad)
+
+
+@program
+def the_dtype_of_a_gradient(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    for kind in ("float16", "float64", "complex64", "int64", "bool"):
+        attempt(lambda kind=kind: setattr(x, "grad", torch.ones(2).to(getattr(torch, kind))))
+    attempt(lambda: x.requires_grad_(1))
+    attempt(lambda: setattr(x, "grad_dtype", 3))
+    x.grad_dtype = torch.float64
+    attempt(lambda: (x * 2).sum().backward())
+    show(x.grad)
+    attempt(lambda: setattr(x, "grad_dtype", torch.float16))
+    x.grad = None
+    x.grad_dtype = None
+    x.grad = kept = torch.ones(2, dtype=torch.float16)
+    attempt(lambda: (x * 2).sum().backward())
+    show(x.grad, x.grad is kept)
 
 
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)

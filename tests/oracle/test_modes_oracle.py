@@ -1,5 +1,7 @@
 """Programs of grad modes, hooks and nodes, run by both libraries."""
 
+import copy
+
 import pytest
 
 from tests.oracle.both import PROGRAMS, check, program
@@ -345,6 +347,16 @@ def modes_hooks_and_nodes_24(torch, show, attempt):
     x.register_post_accumulate_grad_hook(lambda p: s.append(1))
     torch.autograd.grad((x * 2).sum(), [x])
     show(s)
+
+
+@program
+def inference_tensors_elsewhere(torch, show, attempt):
+    with torch.inference_mode():
+        a = torch.ones(2)
+    show(copy.copy(a).is_inference(), copy.deepcopy(a).is_inference(), a.view(2, 1).is_inference())
+    attempt(lambda: torch.autograd.graph.increment_version(a))
+    attempt(lambda: a._version)
+    attempt(lambda: repr(torch.set_grad_enabled(True)))
 
 
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)

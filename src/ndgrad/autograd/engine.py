@@ -395,7 +395,8 @@ def accumulate_raw(leaf: Tensor, g: Payload, mine: bool) -> None:
         if type(memory) is np.ndarray and memory.dtype is g.dtype and can_be_added_to(memory):
             np.add(memory, g, out=memory)
         else:
-            grad._a = memory + g
+            total = memory + g
+            grad._a = total if total.dtype == memory.dtype else total.astype(memory.dtype)
         cell = grad._v
         if cell is None:
             grad._v = [1]

@@ -133,7 +133,7 @@ class set_grad_enabled(Switch):
         modes.set_mode("grad", self.previous)
 
     def __repr__(self) -> str:
-        return f"set_grad_enabled(mode={self.mode})"
+        return f"torch.autograd.grad_mode.set_grad_enabled(mode={self.mode})"
 
 
 class inference_mode(Switch):

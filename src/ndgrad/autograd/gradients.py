@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ def backward(
     inputs : accumulate only into these tensors.
     """
     if grad_variables is not None:
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
         if grad_tensors is not None:
             raise RuntimeError("`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only "
                 "use `grad_tensors`.")
@@ -119,6 +121,13 @@ def grad(
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
     if allow_unused is None:
         allow_unused = materialize_grads
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts of the "
+            "graph, please use torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
     roots = as_tensors(outputs)
     names: list[Any] | None = None
     if isinstance(inputs, Mapping):
@@ -130,8 +139,6 @@ def grad(
         targets = as_tensors(inputs)
     if not targets:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
-    if materialize_grads and any(isinstance(target, GradientEdge) for target in targets):
-        raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
     if retain_graph is None:
         retain_graph = create_graph
     if is_grads_batched:
@@ -143,6 +150,8 @@ def grad(
     for position, (target, value) in enumerate(zip(targets, found, strict=True)):
         if value is not None:
             results.append(distinct(value, found[:position], pairs) if create_graph else fresh(value, found[:position]))
+        elif materialize_grads and isinstance(target, GradientEdge):
+            raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
         elif materialize_grads:
             results.append(wrap(np.zeros(target._a.shape, target._a.dtype)))
         elif allow_unused:
@@ -240,7 +249,7 @@ def make_roots(roots: Sequence[Any], cotangents: Any, create_graph: bool) -> lis
             edge = edge_of(root)
             shape, kind = root._a.shape, root._a.dtype
         else:
-            raise TypeError(f"element {position} of tensors must be a Tensor, not {type(root).__name__}")
+            raise AssertionError(f"Expected output to be a torch.Tensor. Element {position} of the tensors is a {type(root).__name__}")
         if g is not None:
             check_cotangent(g, shape, kind, position)
         elif edge is not None:

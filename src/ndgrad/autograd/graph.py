@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ndgrad.core.node import Node as Node
 from ndgrad.core.node import accumulator, edge_of
-from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified
+from ndgrad.core.tensor import Tensor, mark_modified
 
 __all__ = ["GradientEdge", "Node", "get_gradient_edge", "increment_version"]
 
@@ -44,6 +44,4 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
     """Say that the memory of a tensor (or of each of several) has been changed where ndgrad could not see it, by NumPy for instance."""
     for changed in (tensor,) if isinstance(tensor, Tensor) else tensor:
-        if changed._v is INFERENCE:
-            raise RuntimeError("Inference tensors do not track version counter.")
         mark_modified(changed, "increment_version")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base import modes
+from ndgrad.base.dtypes import TYPE_NAMES as TYPE_NAMES
 from ndgrad.base.dtypes import can_cast, from_numpy_dtype
 from ndgrad.base.location import describe, place
 from ndgrad.base.shapes import is_dense
@@ -181,24 +182,6 @@ def overlaps(array: Any, other: Any) -> bool:
     if same_place and array.shape == other.shape and array.strides == other.strides:
         return False
     return all(is_dense(each.shape, each.strides, each.itemsize) for each in (array, other))
-
-
-TYPE_NAMES = {
-    "bool": "Bool",
-    "uint8": "Byte",
-    "int8": "Char",
-    "int16": "Short",
-    "int32": "Int",
-    "int64": "Long",
-    "uint16": "UInt16",
-    "uint32": "UInt32",
-    "uint64": "UInt64",
-    "float16": "Half",
-    "float32": "Float",
-    "float64": "Double",
-    "complex64": "ComplexFloat",
-    "complex128": "ComplexDouble",
-}
 
 
 def write(target: Tensor, out: Tensor, name: str) -> Tensor:

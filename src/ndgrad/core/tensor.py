@@ -15,7 +15,7 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.devices import CPU, check_device, device, layout, strided
-from ndgrad.base.dtypes import dtype, from_numpy_dtype, names_left_out
+from ndgrad.base.dtypes import COMPILED_NAMES, TYPE_NAMES, dtype, from_numpy_dtype, names_left_out
 from ndgrad.base.location import describe, place
 from ndgrad.base.shapes import contiguous_strides, is_contiguous, wrap_dim
 from ndgrad.base.size import Size, as_size
@@ -284,9 +284,12 @@ class Tensor:
     def grad_dtype(self, value: dtype | None) -> None:
         if not self.is_leaf:
             raise RuntimeError("grad_dtype can only be set on leaf tensors.")
+        if value is not None and not isinstance(value, dtype):
+            raise RuntimeError(f"grad_dtype must be a torch.dtype or None, but got {type(value).__name__}")
         if self._grad is not None and value is not None and self._grad.dtype is not value:
             raise RuntimeError(
-                f"Cannot set grad_dtype to '{value.name}' because there is already a gradient with dtype '{self._grad.dtype.name}'. "
+                f"Cannot set grad_dtype to '{TYPE_NAMES[value.name]}' because there is already a gradient with dtype "
+                f"'{COMPILED_NAMES[self._grad.dtype.name]}'. "
                 "Please clear the gradient (.grad = None) before changing grad_dtype, or ensure the new grad_dtype matches the existing "
                 "gradient's dtype."
             )
@@ -330,7 +333,8 @@ class Tensor:
         expected = self.dtype if self._grad_dtype is UNSET else self._grad_dtype
         if expected is not None and value.dtype is not expected:
             raise RuntimeError(
-                f"attempting to assign a gradient with dtype '{value.dtype.name}' to a tensor with grad_dtype '{expected.name}'. "
+                f"attempting to assign a gradient with dtype '{COMPILED_NAMES[value.dtype.name]}' to a tensor with grad_dtype "
+                f"'{TYPE_NAMES[expected.name]}'. "
                 "The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). Convert it with "
                 f".to({expected}), or set "
                 "grad_dtype (None accepts any dtype)."
@@ -470,7 +474,6 @@ class Tensor:
         # a leaf of its own over the same memory, as if it had been pickled
         out = wrap(self._memory(), LEAF if self.requires_grad else None)
         out.__class__ = self.__class__
-        out._v = INFERENCE if self._v is INFERENCE else [0]
         out.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_grad", "_accumulator")})
         return out
 

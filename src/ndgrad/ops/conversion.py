@@ -125,6 +125,8 @@ def detach_(self: Tensor) -> Tensor:
 @function(as_function=False)
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Start (or stop) recording operations on this leaf; returns the tensor."""
+    if not isinstance(requires_grad, (bool, np.bool_)):
+        raise TypeError(f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {type(requires_grad).__name__}")
     if requires_grad and self.dtype.category < FLOATING:
         raise RuntimeError(f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}")
     if not requires_grad or self.is_leaf:
