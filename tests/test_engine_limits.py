@@ -5,10 +5,12 @@ import signal
 import threading
 import weakref
 
+import numpy as np
 import pytest
 
 import ndgrad as torch
 from ndgrad.autograd import grad
+from ndgrad.autograd.engine import ALONE, ALONE_IN_ONE, is_ours
 from ndgrad.autograd.graph import Node
 
 
@@ -252,3 +254,42 @@ def test_a_backward_frees_what_was_saved_as_it_goes():
     z.backward()
     assert watch() is None
     assert z.grad_fn is not None
+
+
+# ---------------------------------------------------------------- who may write to a cotangent
+def test_an_array_is_ours_only_while_nobody_else_refers_to_its_memory():
+    fresh = np.empty((2, 3))
+    assert is_ours(fresh, ALONE)
+    kept = (fresh,)
+    assert not is_ours(fresh, ALONE)
+    assert is_ours(fresh, ALONE_IN_ONE)
+    del kept
+    view = fresh.T
+    assert not is_ours(fresh, ALONE)
+    assert not is_ours(view, ALONE)  # `fresh` still looks at the same memory
+    del fresh
+    assert is_ours(view, ALONE)
+    part = np.empty(6)[:3]
+    assert not is_ours(part, ALONE)  # it would keep the rest alive
+    wide = np.broadcast_to(np.empty(1), (1,))
+    assert not is_ours(wide, ALONE)  # it may not be written to
+
+
+@pytest.mark.parametrize(
+    "operation", [lambda a: a + a, lambda a: a.view(2, 2) + a.view(2, 2), lambda a: torch.cat([a, a]), lambda a: -a.t()]
+)
+def test_no_gradient_shares_memory_with_another_or_with_what_was_given(operation):
+    a = torch.ones(2, 2, dtype=torch.float64, requires_grad=True)
+    b = a * 1.0
+    given = []
+    b.register_hook(given.append)
+    out = operation(b)
+    root = torch.ones_like(out)
+    out.backward(root, retain_graph=True)
+    first = a.grad
+    assert not np.shares_memory(first.numpy(), root.numpy())
+    assert not np.shares_memory(first.numpy(), given[0].numpy())
+    before = given[0].clone()
+    out.backward(root)
+    assert torch.equal(given[0], before)
+    assert torch.equal(root, torch.ones_like(out))

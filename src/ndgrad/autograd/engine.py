@@ -1,4 +1,4 @@
-"""The engine of reverse mode: count what each node waits for, then run nodes, the newest ready one first.
+"""The engine of reverse mode: collect the reachable nodes, sort them by number, walk down.
 
 Numbers of nodes are a topological order, so there is no recursion and a chain of a million operations is fine. An ordinary
 backward moves raw payloads; with `create_graph` the same loop moves tensors, and what the rules do is recorded.
@@ -6,10 +6,11 @@ backward moves raw payloads; with `create_graph` the same loop moves tensors, an
 
 from __future__ import annotations
 
+import sys
 import threading
 from _thread import get_ident
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,59 @@ from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.shapes import is_dense
 from ndgrad.base.types import Payload, Shape
-from ndgrad.core.node import Node, Port
-from ndgrad.core.primitive import Quiet, raw, recorded
+from ndgrad.core.node import FREED, Node, Port
+from ndgrad.core.primitive import begin_quiet, end_quiet, raw, recorded
 from ndgrad.core.tensor import INFERENCE, UNSET, Tensor, wrap
 
 ndarray = np.ndarray
+number_of = attrgetter("number")
 #: Held while a gradient is added to a leaf, so that threads that share a leaf lose nothing.
 accumulation_lock = threading.RLock()
+
+
+def _uncounted(value: object) -> int:
+    return sys.maxsize
+
+
+#: How many references an object has, those of the call included; on a Python that does not count, more than any that is alone.
+references = getattr(sys, "getrefcount", _uncounted)
+
+
+def is_ours(array: Any, alone: int) -> bool:
+    """Whether an array with memory of its own, or a view of all of such an array, is referred to by the caller and nobody else.
+
+    Then it may be written to and kept, whoever made it. `alone` says what the caller has: ALONE, a variable, or ALONE_IN_ONE, a
+    variable and an entry of one container.
+    """
+    if references(array) != alone:
+        return False
+    base = array.base
+    if base is None:
+        return True
+    if type(base) is not ndarray or base.base is not None or base.size != array.size:
+        return False
+    return references(base) == BASE_ALONE and array.flags.writeable
+
+
+def _counts() -> tuple[int, int, int]:
+    """What `is_ours` counts for an array that is alone; measured, because Python versions differ in which references they count."""
+
+    def count(array: Any, alone: int) -> int:
+        return references(array)
+
+    def count_base(array: Any, alone: int) -> int:
+        base = array.base
+        return references(base)
+
+    container = (np.empty(2),)
+    array = container[0]
+    in_one = count(array, 0)
+    del container
+    view = np.empty(2).reshape(2, 1)
+    return count(array, 0), in_one, count_base(view, 0)
+
+
+ALONE, ALONE_IN_ONE, BASE_ALONE = _counts()
 
 
 def run_backward(
@@ -50,18 +97,21 @@ def run_backward(
     # restored without a call of Python code, so that not even a KeyboardInterrupt can leave the thread in the wrong mode
     thread = get_ident()
     outside = modes.exceptional.get(thread)
+    quiet: Any = None
     try:
         if outside is None and not create_graph:
             modes.exceptional[thread] = modes.not_recording
         else:
             modes.set_mode("grad", create_graph)
-        with Quiet():
-            _Run(retain_graph, create_graph, captured, accumulate).go(roots)
+        quiet = begin_quiet()
+        _Run(retain_graph, create_graph, captured, accumulate).go(roots)
     finally:
         if outside is None:
             modes.exceptional.pop(thread, None)
         else:
             modes.exceptional[thread] = outside
+        if quiet is not None:
+            end_quiet(quiet)
     if captured is None or inputs is None:
         return []
     return [captured[_key(edge), edge.output_nr] for edge in inputs]
@@ -72,179 +122,165 @@ def _key(edge: Any) -> Any:
 
 
 class _Run:
-    """One traversal: what each node still waits for, and the cotangents that have arrived."""
+    """One traversal: the cotangents that have arrived, and how many each leaf still waits for."""
+
+    #: With `inputs`: those themselves, the nodes that lead to them, and both together.
+    targets: set[Any]
+    leads: set[Any]
+    needed: set[Any] | None = None
 
     def __init__(self, retain_graph: bool, create_graph: bool, captured: dict[tuple[Any, int], Any] | None, accumulate: bool) -> None:
         self.retain_graph = retain_graph
         self.create_graph = create_graph
         self.captured = captured
         self.accumulate = accumulate
-        self.waiting: dict[Any, int] = {}
         self.pending: dict[Any, Any] = {}
-        # nodes whose pending cotangent is referred to by nobody else, so that it may be added to in place and kept
-        self.owned: set[Any] = set()
-        self.needed: set[Any] | None = None
-        self.ready: list[tuple[int, Node]] = []
+        self.leaves: dict[Any, int] = {}
 
     def go(self, roots: Sequence[tuple[Any, Any]]) -> None:
-        self.count(roots)
+        order = self.collect(roots)
         for edge, g in roots:
-            self.deliver(edge, g, False, root=True)
-        for edge, _ in roots:
-            key = _key(edge)
-            if self.waiting.get(key) == 0 and key in self.pending:
-                self.waiting[key] = -1  # a root that is given twice starts once
-                self.start(key)
-        ready, pending, waiting, owned = self.ready, self.pending, self.waiting, self.owned
-        create_graph, retain_graph, needed = self.create_graph, self.retain_graph, self.needed
-        while ready:
-            node = heappop(ready)[1]
-            g = pending.pop(node)
-            mine = node in owned
+            self.deliver(edge, g)
+        pending, leaves, captured, needed = self.pending, self.leaves, self.captured, self.needed
+        create_graph, retain_graph = self.create_graph, self.retain_graph
+        for node in order:
+            g = pending.pop(node, None)
+            if g is None:
+                self.pass_by(node)
+                continue
             if node.outputs != 1:
                 g = fill_missing(node, g, create_graph)
             extra = node.extra
             if extra is not None:
-                g = before_node(node, g, create_graph, self.captured is None or self.runs(node))
-                mine = False  # whoever saw it may have kept it
-            if self.captured is not None:
-                if not self.capture(node, g):
-                    continue
-                mine = mine and node not in self.targets  # else it is handed out as it is
+                g = before_node(node, g, create_graph, captured is None or self.runs(node))
+            if captured is not None and not self.capture(node, g):
+                continue
             parents = node.parents
             if needed is not None:
                 parents = tuple(edge if edge is not None and _key(edge) in needed else None for edge in parents)
             cotangents = node.pull_recorded(g, parents) if create_graph else node.pull(g, parents)
-            hooked = extra is not None and extra.hooks
-            if hooked:
+            if extra is not None and extra.hooks:
                 cotangents = after_node(node, cotangents, g, create_graph)
             if not retain_graph and node.saved is not None:
-                node.release()
-            alone = mine and len(parents) == 1 and not is_expanded(cotangents[0], g)
+                node.saved = FREED
+            g = None  # so that a rule which hands it on hands it over
             for edge, cotangent in zip(parents, cotangents, strict=False):
                 if edge is None:
                     continue
-                key = edge.node if type(edge) is Port else edge
-                count = waiting[key] - 1
-                waiting[key] = count
-                if cotangent is not None:
-                    own = type(cotangent) is ndarray and not hooked and (alone or (cotangent is not g and cotangent.base is None))
-                    if not create_graph:
-                        # what `deliver` and `start` do, for the commonest cases: a further scalar, the first cotangent of a node
-                        # with one output, and the only one of a leaf that nobody watches
-                        had = pending.get(edge)
-                        if had is not None:
-                            if type(had) is type(cotangent) is not ndarray and type(edge) is not Port:
-                                pending[edge] = had + cotangent
-                                if count == 0:
-                                    self.start(key)
-                                continue
-                        elif isinstance(edge, Node):
-                            if cotangent.shape == edge.shape and cotangent.dtype is edge.dtype:
-                                pending[edge] = cotangent
-                                if own:
-                                    owned.add(edge)
-                                if count == 0:
-                                    heappush(ready, (-edge.number, edge))
-                                continue
-                        elif count == 0 and self.captured is None and is_unwatched(edge):
-                            payload = edge._a
-                            if cotangent.shape == payload.shape and cotangent.dtype is payload.dtype:
-                                with accumulation_lock:
-                                    accumulate_raw(edge, cotangent, own)
-                                continue
-                    self.deliver(edge, cotangent, own)
-                if count == 0:
-                    self.start(key)
+                # what `deliver` does, for the commonest cases: the first cotangent of a node with one output, the only one of a leaf
+                # that nobody watches, and one more scalar for a leaf
+                if not create_graph and cotangent is not None and type(edge) is not Port:
+                    had = pending.get(edge)
+                    left = leaves.get(edge)
+                    if left is None:
+                        if had is None and cotangent.shape == edge.shape and cotangent.dtype is edge.dtype:
+                            pending[edge] = cotangent
+                            continue
+                    elif had is not None:
+                        if left > 1 and type(had) is type(cotangent) is not ndarray:
+                            leaves[edge] = left - 1
+                            pending[edge] = had + cotangent
+                            continue
+                    elif (
+                        left == 1
+                        and edge._hooks is None
+                        and edge._post_accumulate_hooks is None
+                        and edge._accumulator is None
+                        and edge._view is None
+                        and captured is None
+                    ):
+                        payload = edge._a
+                        if cotangent.shape == payload.shape and cotangent.dtype is payload.dtype:
+                            leaves[edge] = 0
+                            with accumulation_lock:
+                                accumulate_raw(edge, cotangent, type(cotangent) is ndarray and is_ours(cotangent, ALONE_IN_ONE))
+                            continue
+                self.deliver(edge, cotangent)
+            cotangents, cotangent = (), None  # nor do they hold what the next node would have to itself
 
-    def count(self, roots: Sequence[tuple[Any, Any]]) -> None:
-        """Find what is reachable and how many cotangents each node and leaf will receive."""
-        waiting = self.waiting
-        stack: list[Node] = []
+    def collect(self, roots: Sequence[tuple[Any, Any]]) -> list[Node]:
+        """What is reachable: the nodes, in the order in which they will run, and in `leaves` how many cotangents each leaf will get."""
+        leaves = self.leaves
+        found: list[Node] = []
+        seen: set[Node] = set()
         for edge, _ in roots:
-            key = _key(edge)
-            if key not in waiting:
-                waiting[key] = 0
-                if isinstance(key, Node):
-                    stack.append(key)
+            key = edge.node if type(edge) is Port else edge
+            if not isinstance(key, Node):
+                leaves[key] = leaves.get(key, 0) + 1
+            elif key not in seen:
+                seen.add(key)
+                found.append(key)
         if self.captured is not None:
-            self.prune(stack)
-            return
-        while stack:
-            for edge in stack.pop().parents:
+            return self.collect_leading(found, seen)
+        for node in found:  # which grows as we go
+            for edge in node.parents:
                 if edge is None:
                     continue
-                key = edge.node if type(edge) is Port else edge
-                count = waiting.get(key)
-                if count is None:
-                    waiting[key] = 1
-                    if isinstance(key, Node):
-                        stack.append(key)
-                else:
-                    waiting[key] = count + 1
+                if isinstance(edge, Node):
+                    if edge not in seen:
+                        seen.add(edge)
+                        found.append(edge)
+                elif type(edge) is not Port:
+                    leaves[edge] = leaves.get(edge, 0) + 1
+                elif edge.node not in seen:
+                    seen.add(edge.node)
+                    found.append(edge.node)
+        found.sort(key=number_of, reverse=True)
+        return found
 
-    def prune(self, stack: list[Node]) -> None:
+    def collect_leading(self, found: list[Node], seen: set[Node]) -> list[Node]:
         """The same where only some inputs matter: nodes that lead to none of them do not run."""
         captured: Any = self.captured
         targets = self.targets = {key for key, _ in captured}
         lowest = min((target.number if isinstance(target, Node) else -1 for target in targets), default=-1)
-        found: set[Node] = set(stack)
-        while stack:
-            for edge in stack.pop().parents:
+        for node in found:
+            for edge in node.parents:
                 key = _key(edge)
-                if isinstance(key, Node) and key not in found and key.number >= lowest:
-                    found.add(key)
-                    stack.append(key)
+                if isinstance(key, Node) and key not in seen and key.number >= lowest:
+                    seen.add(key)
+                    found.append(key)
+        found.sort(key=number_of)
         needed: set[Any] = set(targets)
         leads: set[Any] = set()
-        for node in sorted(found, key=lambda node: node.number):
-            if any(edge is not None and _key(edge) in needed for edge in node.parents):
-                needed.add(node)
-                leads.add(node)
-        self.leads = leads
-        self.needed = needed
-        waiting = self.waiting
-        for node in leads:
+        leaves = self.leaves
+        for node in found:
             for edge in node.parents:
                 key = _key(edge)
                 if key is not None and key in needed:
-                    waiting[key] = waiting.get(key, 0) + 1
+                    leads.add(node)
+                    if not isinstance(key, Node):
+                        leaves[key] = leaves.get(key, 0) + 1
+            if node in leads:
+                needed.add(node)
+        self.leads, self.needed = leads, needed
+        return [node for node in reversed(found) if node in needed]
 
-    def start(self, key: Any) -> None:
-        """All cotangents of a node or leaf have arrived (or none will come)."""
-        if isinstance(key, Node):
-            if key in self.pending:
-                heappush(self.ready, (-key.number, key))
-            else:
-                self.skip(key)
-        elif key in self.pending:
-            self.finish_leaf(key)
+    def pass_by(self, node: Node) -> None:
+        """Nothing arrived at a node, because those above it had no gradient for it: its leaves need not wait for it any more."""
+        if self.needed is not None and node not in self.leads:
+            return
+        for edge in node.parents:
+            if isinstance(edge, Tensor) and edge in self.leaves:
+                self.deliver(edge, None)
 
-    def skip(self, node: Node) -> None:
-        """Nothing arrived at a node, because those it waited for had no gradient for it: tell those that wait for it in turn."""
-        stack = [node]
-        while stack:
-            for edge in stack.pop().parents:
-                key = _key(edge)
-                if key is None or key not in self.waiting or (self.needed is not None and key not in self.needed):
-                    continue
-                self.waiting[key] -= 1
-                if self.waiting[key] == 0:
-                    if isinstance(key, Node) and key not in self.pending:
-                        stack.append(key)
-                    else:
-                        self.start(key)
+    def deliver(self, edge: Any, g: Any) -> None:
+        """Add a cotangent, if there is one, to what has arrived at the end of an edge; finish a leaf that waits for no more."""
+        if g is not None:
+            self.add(edge, g)
+            del g  # so that what the leaf gets may turn out to be nobody else's
+        if isinstance(edge, Tensor):
+            left = self.leaves[edge] = self.leaves[edge] - 1
+            if left == 0 and edge in self.pending:
+                self.finish_leaf(edge)
 
-    def deliver(self, edge: Any, g: Any, mine: bool, root: bool = False) -> None:
-        """Add a cotangent to what has arrived at the end of an edge, in the shape and dtype that belong there."""
+    def add(self, edge: Any, g: Any) -> None:
+        """Add a cotangent to what has arrived, in the shape and dtype that belong there."""
         if self.create_graph:
             g = fit_recorded(edge, g)
         else:
             payload = edge._a if isinstance(edge, Tensor) else edge
             if g.shape != payload.shape or g.dtype is not payload.dtype:
-                fitted = fit(edge, g, payload.shape, payload.dtype)
-                mine = mine or (fitted is not g and is_fresh(fitted, g))
-                g = fitted
+                g = fit(edge, g, payload.shape, payload.dtype)
         pending = self.pending
         if type(edge) is Port:
             node = edge.node
@@ -257,14 +293,10 @@ class _Run:
         had = pending.get(edge)
         if had is None:
             pending[edge] = g
-            if mine:
-                self.owned.add(edge)
-        elif edge in self.owned and type(had) is np.ndarray:
+        elif type(had) is ndarray and is_ours(had, ALONE_IN_ONE):
             np.add(had, g, out=had)
         else:
             pending[edge] = had + g
-            if not self.create_graph:
-                self.owned.add(edge)
 
     def runs(self, node: Node) -> bool:
         """Whether a node runs although only some inputs matter: for `backward`, those that are asked for do as well."""
@@ -276,64 +308,37 @@ class _Run:
         if not self.accumulate and node in self.targets:  # `backward` retains it instead
             for number in range(len(g) if node.outputs != 1 else 1):
                 if (node, number) in captured:
-                    captured[node, number] = self.handed_out(g[number] if node.outputs != 1 else g, False)
+                    kept = g[number] if node.outputs != 1 else g
+                    captured[node, number] = kept.copy(order="K") if type(kept) is ndarray else kept
         return self.runs(node)
-
-    def handed_out(self, g: Any, mine: bool) -> Any:
-        """A cotangent as a result: memory that nothing else refers to."""
-        return g if mine or self.create_graph or not isinstance(g, np.ndarray) else g.copy(order="K")
 
     def finish_leaf(self, leaf: Tensor) -> None:
         """Run the hooks of a leaf whose gradient is complete, and add it to `.grad` or keep it as a result."""
         g = self.pending.pop(leaf)
         if leaf._inherits():
             return
-        mine = leaf in self.owned
-        self.owned.discard(leaf)
         if leaf._hooks is not None:
             g = before_leaf(leaf, g, self.create_graph)
-            mine = False  # a hook may have kept it
         if self.captured is not None:
             if (leaf, 0) not in self.captured:
                 return
             if not self.accumulate:
-                self.captured[leaf, 0] = self.handed_out(g, mine)
+                if type(g) is ndarray and not is_ours(g, ALONE):
+                    g = g.copy(order="K")
+                self.captured[leaf, 0] = g
                 return
         if leaf._accumulator is not None:
-            changed = before_accumulation(leaf, g, self.create_graph)
-            mine = mine and changed is g
-            g = changed
+            g = before_accumulation(leaf, g, self.create_graph)
         with accumulation_lock:
             if self.create_graph:
                 accumulate_recorded(leaf, g)
             else:
-                accumulate_raw(leaf, g, mine)
+                accumulate_raw(leaf, g, type(g) is ndarray and is_ours(g, ALONE))
         if leaf._post_accumulate_hooks is not None or leaf._accumulator is not None:
             after_accumulation(leaf, g, self.create_graph)
 
 
-def is_unwatched(edge: Any) -> bool:
-    """Whether an edge is a leaf to whose `.grad` a gradient can be added without further ado."""
-    return (
-        type(edge) is not Port
-        and edge._hooks is None
-        and edge._post_accumulate_hooks is None
-        and edge._accumulator is None
-        and edge._view is None
-    )
-
-
 # ---------------------------------------------------------------- cotangents
-def is_fresh(cotangent: Payload, g: Any) -> bool:
-    """Whether a rule's result has memory of its own. A rule is linear in `g`, so the only memory it could share is that of `g`."""
-    return cotangent is not g and getattr(cotangent, "base", None) is None
-
-
-def is_expanded(cotangent: Payload, g: Any) -> bool:
-    """Whether a rule's result is a view of `g` in which elements occur more than once, so that it cannot be added to in place."""
-    return cotangent is not None and cotangent is not g and cotangent.size > g.size
-
-
 def fit(edge: Any, g: Payload, shape: Shape, dtype: Any) -> Payload:
     """A raw cotangent in the shape and dtype of what it belongs to: broadcast dims summed, the real part of a complex one."""
     if g.shape != shape:
@@ -387,22 +392,27 @@ def fill_missing(node: Node, g: list[Any], create_graph: bool) -> list[Any]:
 
 
 # ---------------------------------------------------------------- leaves
+#: What a version counter remembers of a change that no line of the user's program made.
+BY_BACKWARD = ("backward()", None, 0)
+
+
 def accumulate_raw(leaf: Tensor, g: Payload, mine: bool) -> None:
     """Add to `.grad`: in place if there is one, else with memory that no other tensor has, laid out like the leaf."""
     grad = leaf._grad
     if grad is not None:
         memory = grad._a
-        if type(memory) is np.ndarray and memory.dtype is g.dtype and can_be_added_to(memory):
+        if type(memory) is ndarray and memory.dtype is g.dtype and can_be_added_to(memory):
             np.add(memory, g, out=memory)
         else:
             total = memory + g
-            grad._a = total if total.dtype == memory.dtype else total.astype(memory.dtype)
+            grad._a = total if total.dtype is memory.dtype else total.astype(memory.dtype)
         cell = grad._v
         if cell is None:
-            grad._v = [1]
+            grad._v = [1, *BY_BACKWARD]
         elif cell is not INFERENCE:
             cell[0] += 1
-            cell[1:] = ("backward()", None, 0)
+            if len(cell) != 4 or cell[1] is not BY_BACKWARD[0]:
+                cell[1:] = BY_BACKWARD
         return
     wanted = leaf._grad_dtype
     if wanted is not UNSET and wanted is not None and g.dtype != wanted.numpy:

@@ -18,7 +18,7 @@ from ndgrad.base.size import as_size
 from ndgrad.base.types import Shape
 from ndgrad.core.node import AccumulateGrad, Node, Port, edge_of, tick
 from ndgrad.core.primitive import recorded
-from ndgrad.core.tensor import INFERENCE, Tensor, wrap
+from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.ops import ops as functions
 
 
@@ -227,10 +227,8 @@ def as_tensors(value: Any) -> list[Any]:
     return [value] if isinstance(value, (Tensor, GradientEdge)) else list(value)
 
 
-def usual_root(root: Tensor) -> tuple[Any, Any] | None:
-    """The edge and the cotangent 1 of a recorded real 0-d tensor, about which there is nothing to ask."""
-    edge, kind = edge_of(root), root._a.dtype
-    return (edge, kind.type(1)) if edge is not None and root._a.ndim == 0 and kind.kind == "f" else None
+#: The cotangents that roots of one element have if nothing else is said.
+ONES = {np.dtype(kind): kind(1) for kind in (np.float16, np.float32, np.float64)}
 
 
 def make_roots(roots: Sequence[Any], cotangents: Any, create_graph: bool) -> list[tuple[Any, Any]]:
@@ -312,9 +310,10 @@ def tensor_backward(
     self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
 ) -> None:
     """Add the gradients of this tensor with respect to the leaves of its graph to their `.grad`; see `autograd.backward`."""
-    if gradient is None and not create_graph and inputs is None:
-        root = usual_root(self)
-        if root is not None:
-            run_backward((root,), retain_graph=bool(retain_graph), create_graph=False)
+    node = self._node
+    if gradient is None and not create_graph and inputs is None and self._view is None and node is not None and node is not LEAF:
+        payload = self._a
+        if not payload.ndim and payload.dtype in ONES:  # the usual case, about which there is nothing to ask
+            run_backward(((node, ONES[payload.dtype]),), retain_graph=bool(retain_graph), create_graph=False)
             return
     backward(self, gradient, retain_graph, create_graph, inputs=inputs)

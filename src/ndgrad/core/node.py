@@ -83,11 +83,6 @@ class Node:
         """The same on tensors, recorded, for derivatives of derivatives."""
         raise NotImplementedError
 
-    def release(self) -> None:
-        """Forget the residuals."""
-        if self.saved is not None:
-            self.saved = FREED
-
     # ---------------------------------------------------------------- what users see
     def name(self) -> str:
         """The name under which PyTorch prints this kind of node."""

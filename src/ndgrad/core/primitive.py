@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import unwrap
 from numbers import Number
 from types import SimpleNamespace
@@ -38,28 +38,36 @@ _quiet_context.run(np.seterr, all="ignore")
 quiet_run = _quiet_context.run
 
 
-class Quiet:
-    """`np.errstate(all="ignore")` for code that is more than one kernel, at a tenth of the price.
+# NumPy keeps its error state in a context variable; the quiet context shows which one and what it holds.
+_error_state, _silence = next(((v, s) for v, s in _quiet_context.items() if "extobj" in v.name), (None, None))
+begin_quiet: Callable[[], Any]
+end_quiet: Callable[[Any], None]
+if _error_state is not None:
+    begin_quiet, end_quiet = partial(_error_state.set, _silence), _error_state.reset
+else:  # a NumPy that keeps its error state elsewhere
 
-    NumPy keeps its error state in a context variable; the quiet context shows which one and what it holds.
-    """
+    def begin_quiet() -> Any:
+        """Silence NumPy in this context; what is returned goes to `end_quiet`."""
+        state = np.errstate(all="ignore")
+        state.__enter__()
+        return state
+
+    def end_quiet(token: Any) -> None:
+        """Give NumPy back the voice it had."""
+        token.__exit__(None, None, None)
+
+
+class Quiet:
+    """`np.errstate(all="ignore")` for code that is more than one kernel, at a tenth of the price."""
 
     __slots__ = ("token",)
 
-    variable, state = next(((v, s) for v, s in _quiet_context.items() if "extobj" in v.name), (None, None))
-
     def __enter__(self) -> None:
-        if self.variable is None:  # a NumPy that keeps its error state elsewhere
-            self.token: Any = np.errstate(all="ignore")
-            self.token.__enter__()
-        else:
-            self.token = self.variable.set(self.state)
+        self.token = begin_quiet()
 
     def __exit__(self, *details: object) -> None:
-        if self.variable is None:
-            self.token.__exit__(*details)
-        else:
-            self.variable.reset(self.token)
+        end_quiet(self.token)
+
 
 # dtype policies: what the operands are converted to before the kernel sees them
 KEEP = "keep"  # nothing: the kernel takes them as they are
@@ -199,7 +207,8 @@ class Primitive:
 
         def pull_through(xp: Any, node: Node, values: Any, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
             if joint is not None:
-                return distinct(xp, joint(xp, g, tuple(edge is not None for edge in parents), *arguments(node, values, plans[0])))
+                found: tuple[Any, ...] = joint(xp, g, tuple(edge is not None for edge in parents), *arguments(node, values, plans[0]))
+                return found
             if conjugates:
                 g = xp.conj(g)
             cotangents = [
@@ -271,17 +280,6 @@ def parameters(function: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     code = unwrap(function).__code__
     first, last = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
     return code.co_varnames[:first], code.co_varnames[first:last]
-
-
-def distinct(xp: Any, cotangents: Sequence[Any]) -> tuple[Any, ...]:
-    """A joint rule may give the same cotangent to several operands; the engine, which adds in place, must not meet it twice."""
-    seen: set[int] = set()
-    found: list[Any] = []
-    for cotangent in cotangents:
-        found.append(xp.clone(cotangent) if id(cotangent) in seen else cotangent)
-        if cotangent is not None:
-            seen.add(id(cotangent))
-    return tuple(found)
 
 
 def short_pull(rules: tuple[Rule | None, ...], plans: list[list[tuple[int, str]]]) -> Callable[..., Any] | None:

@@ -12,7 +12,7 @@ NONE, MEAN, SUM = "none", "mean", "sum"
 _total = np.add.reduce
 # NumPy takes 0.4 microseconds to make an array of a Python number, which shows on small operands
 _FEW = 64  # elements, up to which one slow ufunc is faster than five fast ones
-_ZERO, _HALF = ({np.dtype(kind): np.full((), number, kind) for kind in "efd"} for number in (0, 0.5))
+_ZERO, _HALF, _NEGATIVE = ({np.dtype(kind): np.full((), number, kind) for kind in "efd"} for number in (0, 0.5, -1))
 
 
 def reduced(values: Any, reduction: str) -> Any:
@@ -51,7 +51,7 @@ def logits_cross_entropy(x: Any, y: Any, weight: Any, pos_weight: Any, reduction
     """-(y log s(x) + (1 - y) log(1 - s(x))) with s the logistic function."""
     if pos_weight is None and x.size <= _FEW:
         zero = _ZERO[x.dtype]
-        out = np.maximum(x, zero) - x * y + np.logaddexp(zero, -np.abs(x))
+        out = np.maximum(x, zero) - x * y + np.logaddexp(zero, np.copysign(x, _NEGATIVE[x.dtype]))  # of -|x|, in one call
     elif pos_weight is None:
         out = np.maximum(x, _ZERO[x.dtype]) - x * y
         out += np.log1p(np.exp(-np.abs(x)))
