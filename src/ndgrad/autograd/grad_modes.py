@@ -93,7 +93,7 @@ class no_grad(_GradSwitch):
     value = False
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        self = super().__new__(cls)
+        self: Any = super().__new__(cls)
         if function is None:
             return self
         self.__init__()
@@ -140,7 +140,7 @@ class inference_mode(Switch):
     """Like `no_grad`, and the tensors made inside can never take part in recorded operations: they have no version counter."""
 
     def __new__(cls, mode: Any = True) -> Any:
-        self = super().__new__(cls)
+        self: Any = super().__new__(cls)
         if isinstance(mode, bool):
             return self
         self.__init__()

@@ -131,9 +131,8 @@ def grad(
     roots = as_tensors(outputs)
     names: list[Any] | None = None
     if isinstance(inputs, Mapping):
-        if type(inputs) is not dict:  # pyright: ignore[reportUnknownArgumentType]  # a mapping of anything
-            raise TypeError("grad(): inputs may be a tensor, a sequence of tensors or exactly a dict, not "
-                f"{type(inputs).__name__}")  # pyright: ignore[reportUnknownArgumentType]  # a mapping of anything
+        if type(inputs) is not dict:
+            raise TypeError(f"grad(): inputs may be a tensor, a sequence of tensors or exactly a dict, not {type(inputs).__name__}")
         names, targets = list(inputs), list(inputs.values())
     else:
         targets = as_tensors(inputs)
@@ -180,7 +179,8 @@ def fresh(value: Any, earlier: list[Any]) -> Tensor:
 def distinct(value: Tensor, earlier: list[Any], pairs: list[tuple[Any, Any]]) -> Tensor:
     """The same for a recorded gradient, which may also be one of the given cotangents itself."""
     if any(value is other for other in earlier) or any(value is g for _, g in pairs):
-        return recorded.clone(value)
+        copied: Tensor = recorded.clone(value)
+        return copied
     return value
 
 

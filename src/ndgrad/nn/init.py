@@ -17,7 +17,7 @@ Filler = TypeVar("Filler", bound=Callable[..., Any])
 
 
 def _unrecorded(fill: Filler) -> Filler:
-    return no_grad()(fill)  # pyright: ignore[reportReturnType]  # the decorator keeps the signature
+    return no_grad()(fill)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

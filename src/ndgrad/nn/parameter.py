@@ -43,7 +43,7 @@ class Parameter(Tensor, metaclass=_ParameterType):
             raise TypeError(f"Parameter(): argument 'data' (position 1) must be Tensor, not {kind}")
         out._node = LEAF if requires_grad else None
         out.__class__ = cls
-        return out  # pyright: ignore[reportReturnType]  # its class has just been changed
+        return out  # its class has just been changed
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         """Everything is done in `__new__`."""

@@ -1,8 +1,9 @@
 """The table: every operation declared once, by family; and the one place where they become methods of `Tensor`."""
 
+from collections.abc import Callable
 from inspect import unwrap
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol, cast
 
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import (
@@ -126,9 +127,9 @@ def bind() -> None:
             setattr(Tensor, name, entry.method)
         if entry.in_place is not None and entry.as_method:
             setattr(Tensor, name + "_", entry.in_place)
-    for name, operator in python_operators().items():
+    # the constructor too needs the creation functions
+    for name, operator in {**python_operators(), "__new__": staticmethod(legacy_new)}.items():
         setattr(Tensor, name, operator)
-    Tensor.__new__ = staticmethod(legacy_new)  # pyright: ignore[reportAttributeAccessIssue]  # the constructor needs the creation functions
 
 
 def functions(*, hidden: bool = False) -> dict[str, Any]:
@@ -144,5 +145,11 @@ def functions(*, hidden: bool = False) -> dict[str, Any]:
     return found
 
 
+class Operations(Protocol):
+    """How type checkers see the operations, which are functions by name."""
+
+    def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
+
+
 bind()
-ops = SimpleNamespace(**functions(hidden=True))
+ops = cast(Operations, SimpleNamespace(**functions(hidden=True)))

@@ -13,7 +13,7 @@ from ndgrad.base.types import Shape
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels import indexing as kernels
 from ndgrad.kernels.striding import dense_copy
-from ndgrad.ops.declare import function, general, rule_helper
+from ndgrad.ops.declare import Operation, function, general, rule_helper
 from ndgrad.ops.pieces import range_of, selected, slice_range, unbind
 from ndgrad.ops.shape import alias, expand_to, unsqueeze_dim
 
@@ -88,10 +88,10 @@ def _with_operands(body: Any, name: str, operands: tuple[str, ...], params: tupl
     return body
 
 
-_many: dict[int, tuple[Any, Any, Any, Any]] = {}
+_many: dict[int, tuple[Operation, Operation, Operation, Operation]] = {}
 
 
-def index_primitives(count: int) -> tuple[Any, Any, Any, Any]:
+def index_primitives(count: int) -> tuple[Operation, Operation, Operation, Operation]:
     """For a number of index tensors: reading, its transpose, writing, and writing straight into the operand's memory."""
     found = _many.get(count)
     if found is None:
@@ -99,7 +99,7 @@ def index_primitives(count: int) -> tuple[Any, Any, Any, Any]:
     return found
 
 
-def _declare(count: int) -> tuple[Any, Any, Any, Any]:
+def _declare(count: int) -> tuple[Operation, Operation, Operation, Operation]:
     names = tuple(f"index{i}" for i in range(count))
     no_rules = (None,) * count
     read_name, back_name, write_name = f"index_{count}", f"index_{count}_backward", f"index_put_{count}"

@@ -38,7 +38,8 @@ def vector_norm_of(x: Any, p: float, dims: Dims | None, keepdim: bool) -> Any:
     if math.isinf(p):
         if size.size == 0 and p > 0:
             size = size.sum(axis=dims, keepdims=True)
-        return row_major((np.maximum if p > 0 else np.minimum).reduce(size, axis=dims, keepdims=keepdim), x)
+        reduce: Any = (np.maximum if p > 0 else np.minimum).reduce
+        return row_major(reduce(size, axis=dims, keepdims=keepdim), x)
     return np.power(reduce_add(np.power(size, size.dtype.type(p)), dims, keepdim), size.dtype.type(1 / p))
 
 

@@ -15,7 +15,8 @@ from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, general, linear, nondifferentiable, rule_helper
 from ndgrad.ops.shape import reshape_to
 
-_add_reduce = np.add.reduce
+_add_reduce: Any = np.add.reduce
+_multiply_reduce: Any = np.multiply.reduce
 
 
 def reduce_add(x: Any, dims: tuple[int, ...] | None, keepdim: bool = False, dtype: Any = None) -> Any:
@@ -175,8 +176,8 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
 # ---------------------------------------------------------------- products
 def _prod_reduce(x: Any, axis: Any, keepdim: bool, dtype: Any) -> Any:
     if x.dtype.char == "e" and (dtype is None or dtype.char == "e"):
-        return np.multiply.reduce(x, axis=axis, keepdims=keepdim, dtype=np.float32).astype(np.float16)
-    return row_major(np.multiply.reduce(x, axis=axis, keepdims=keepdim, dtype=dtype), x)
+        return _multiply_reduce(x, axis=axis, keepdims=keepdim, dtype=np.float32).astype(np.float16)
+    return row_major(_multiply_reduce(x, axis=axis, keepdims=keepdim, dtype=dtype), x)
 
 
 def _others(xp: Any, g: Any, x: Any, out: Any, dim: int) -> Any:

@@ -124,7 +124,7 @@ def _check_normalized(function: str, input: Tensor, normalized_shape: Any, **giv
         raise TypeError(
             f"{function}(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(normalized_shape).__name__}"
         )
-    wanted = tuple(int(size) for size in normalized_shape)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]  # any ints
+    wanted = tuple(int(size) for size in normalized_shape)
     if not wanted:
         raise RuntimeError(
             "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []"
