@@ -179,8 +179,7 @@ def fresh(value: Any, earlier: list[Any]) -> Tensor:
 def distinct(value: Tensor, earlier: list[Any], pairs: list[tuple[Any, Any]]) -> Tensor:
     """The same for a recorded gradient, which may also be one of the given cotangents itself."""
     if any(value is other for other in earlier) or any(value is g for _, g in pairs):
-        copied: Tensor = recorded.clone(value)
-        return copied
+        return recorded.clone(value)
     return value
 
 

@@ -19,7 +19,8 @@ def owner_of(x: Array) -> Array:
 
 def address(x: Array) -> int:
     """Where the first element of `x` is."""
-    return x.__array_interface__["data"][0]
+    first: int = x.__array_interface__["data"][0]
+    return first
 
 
 def strided(x: Any, shape: Shape, strides: tuple[int, ...], offset: int = 0, dtype: Any = None) -> Array:

@@ -1,10 +1,10 @@
 """The table: every operation declared once, by family; and the one place where they become methods of `Tensor`."""
 
-from collections.abc import Callable
 from inspect import unwrap
 from types import SimpleNamespace
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
+from ndgrad.core.protocols import Operations
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import (
     activations,
@@ -143,12 +143,6 @@ def functions(*, hidden: bool = False) -> dict[str, Any]:
         if entry.in_place is not None and (hidden or is_function_too(name)):
             found.setdefault(name + "_", entry.in_place)
     return found
-
-
-class Operations(Protocol):
-    """How type checkers see the operations, which are functions by name."""
-
-    def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
 
 
 bind()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from ndgrad.core.primitive import (
     raw,
     recorded,
 )
-from ndgrad.core.tensor import Tensor
+from ndgrad.core.protocols import Operation, SeveralOutputs
 
 __all__ = [
     "FLOAT",
@@ -58,26 +58,9 @@ __all__ = [
 ]
 
 Function = Callable[..., Any]
-F = TypeVar("F", bound=Function)
-
-
-class Operation(Protocol):
-    """What a declaration gives back: the operation as a function on tensors."""
-
-    primitive: Primitive
-
-    def __call__(self, *operands: Any, **params: Any) -> Tensor: ...
-
-
-class SeveralOutputs(Protocol):
-    """The same with a tuple of tensors as its result."""
-
-    primitive: Primitive
-
-    def __call__(self, *operands: Any, **params: Any) -> tuple[Tensor, ...]: ...
-
-
 Declarer = Callable[[Function], Operation]
+F = TypeVar("F", bound=Function)
+Result = TypeVar("Result")
 
 
 class Entry:
@@ -314,12 +297,12 @@ def rule_helper(name: str, on_raw: Function, on_recorded: Function) -> None:
     setattr(recorded, name, on_recorded)
 
 
-def with_out(function: Function, name: str) -> Function:
+def with_out(function: Callable[..., Result], name: str) -> Callable[..., Result]:
     """Add PyTorch's `out=`: the result is written into a given tensor, which is resized to fit."""
 
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
+        result: Any = function(*args, **kwargs)
         if out is None:
             return result
         if isinstance(result, tuple):

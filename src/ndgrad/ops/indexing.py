@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -419,7 +420,7 @@ function(get_item, name="__getitem__", as_function=False)
 
 
 @function(name="__iter__", as_function=False)
-def iterate(self: Tensor) -> Any:
+def iterate(self: Tensor) -> Iterator[Tensor]:
     """The parts along the first dim."""
     if not self._a.ndim:
         raise TypeError("iteration over a 0-d tensor")

@@ -164,13 +164,12 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 
 @function(out=True)
 @torch_arguments
-def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean of the elements that are not nan."""
     if input.dtype.category < FLOATING:
         raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {type_name(input.dtype)}")
-    total: Any = nansum(input, dim, keepdim, dtype=dtype)
-    valid: Any = input == input
-    return total / sum(valid, dim, keepdim)
+    total = nansum(input, dim, keepdim, dtype=dtype)
+    return total / sum(input == input, dim, keepdim)
 
 
 # ---------------------------------------------------------------- products

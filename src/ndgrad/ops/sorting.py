@@ -251,8 +251,7 @@ def _quantile(name: str, input: Tensor, q: Any, dim: Any, keepdim: bool, interpo
     kept = [1] * len(shape) if dim is None else [1 if at == axis else size for at, size in enumerate(shape)]
     if not keepdim:
         kept = [] if dim is None else [size for at, size in enumerate(shape) if at != axis]
-    answer: Tensor = recorded.reshape_to(out, shape=(*levels.shape, *kept))
-    return answer
+    return recorded.reshape_to(out, shape=(*levels.shape, *kept))
 
 
 def _at_levels(ordered: Any, levels: Any, interpolation: str, skip_nan: bool, tracked: Any) -> Any:
