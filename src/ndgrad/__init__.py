@@ -4,7 +4,7 @@ from math import e as e
 from math import inf as inf
 from math import nan as nan
 from math import pi as pi
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ndgrad import autograd as autograd
 from ndgrad import linalg as linalg
@@ -90,9 +90,12 @@ long = int64
 __version__ = "0.1.0"
 
 _configure_memory()
-globals().update(_functions())
-globals().update(_legacy_types())
 
+if TYPE_CHECKING:
+    from ndgrad.functions import *  # noqa: F403  the names that the table gives, written down for type checkers
+else:
+    globals().update(_functions())
+    globals().update(_legacy_types())
 
-def __getattr__(name: str) -> Any:
-    raise AttributeError(f"module 'ndgrad' has no attribute '{name}'")
+    def __getattr__(name: str) -> Any:  # type checkers would take it for a promise that every name exists
+        raise AttributeError(f"module 'ndgrad' has no attribute '{name}'")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ndgrad.ops.contractions import linalg_cross as _cross
 from ndgrad.ops.contractions import matrix_power as _matrix_power
 from ndgrad.ops.contractions import multi_dot as _multi_dot
@@ -13,12 +11,12 @@ from ndgrad.ops.norms import any_norm
 from ndgrad.ops.norms import matrix_norm as _matrix_norm
 from ndgrad.ops.norms import vector_norm as _vector_norm
 
-vector_norm: Any = with_out(_vector_norm, "linalg_vector_norm")
-matrix_norm: Any = with_out(_matrix_norm, "linalg_matrix_norm")
-norm: Any = with_out(any_norm, "linalg_norm")
-cross: Any = with_out(_cross, "linalg_cross")
-inv: Any = with_out(_inverse, "linalg_inv")
-matrix_power: Any = with_out(_matrix_power, "linalg_matrix_power")
-multi_dot: Any = with_out(_multi_dot, "linalg_multi_dot")
+vector_norm = with_out(_vector_norm, "linalg_vector_norm")
+matrix_norm = with_out(_matrix_norm, "linalg_matrix_norm")
+norm = with_out(any_norm, "linalg_norm")
+cross = with_out(_cross, "linalg_cross")
+inv = with_out(_inverse, "linalg_inv")
+matrix_power = with_out(_matrix_power, "linalg_matrix_power")
+multi_dot = with_out(_multi_dot, "linalg_multi_dot")
 
 __all__ = ["cross", "inv", "matrix_norm", "matrix_power", "multi_dot", "norm", "vector_norm"]

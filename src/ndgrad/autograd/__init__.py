@@ -27,5 +27,5 @@ for _name, _method in {
     "retain_grad": retain_grad,
 }.items():
     setattr(Tensor, _name, _method)
-Node.register_hook = node_register_hook  # pyright: ignore[reportAttributeAccessIssue]  # hooks stand above the core
-Node.register_prehook = node_register_prehook  # pyright: ignore[reportAttributeAccessIssue]  # hooks stand above the core
+Node.register_hook = node_register_hook
+Node.register_prehook = node_register_prehook

@@ -6,9 +6,11 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self, TypeVar, cast, overload
 
 from ndgrad.base import modes
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Switch:
@@ -24,7 +26,7 @@ class Switch:
     def __exit__(self, *details: object) -> None:
         raise NotImplementedError
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: F) -> F:
         if not callable(function):
             raise TypeError(f"{type(self).__name__}() decorates functions, not {type(function).__name__} objects")
         if inspect.isclass(function):
@@ -36,14 +38,14 @@ class Switch:
                 stacklevel=2,
             )
         if inspect.isgeneratorfunction(function):
-            return self._wrap_generator(function)
+            return cast(F, self._wrap_generator(function))
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with self.clone():
                 return function(*args, **kwargs)
 
-        return wrapped
+        return cast(F, wrapped)
 
     def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -92,8 +94,12 @@ class no_grad(_GradSwitch):
 
     value = False
 
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # as a bare decorator it gives a function back
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        self = super().__new__(cls)
+        self: Any = super().__new__(cls)
         if function is None:
             return self
         self.__init__()
@@ -115,7 +121,7 @@ class set_grad_enabled(Switch):
         self.mode = mode
         self.previous = modes.set_mode("grad", self.mode)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: F) -> F:
         modes.set_mode("grad", self.previous)  # as a decorator it takes effect inside the function alone
         return super().__call__(function)
 
@@ -140,7 +146,7 @@ class inference_mode(Switch):
     """Like `no_grad`, and the tensors made inside can never take part in recorded operations: they have no version counter."""
 
     def __new__(cls, mode: Any = True) -> Any:
-        self = super().__new__(cls)
+        self: Any = super().__new__(cls)
         if isinstance(mode, bool):
             return self
         self.__init__()

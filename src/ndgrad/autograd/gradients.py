@@ -131,9 +131,8 @@ def grad(
     roots = as_tensors(outputs)
     names: list[Any] | None = None
     if isinstance(inputs, Mapping):
-        if type(inputs) is not dict:  # pyright: ignore[reportUnknownArgumentType]  # a mapping of anything
-            raise TypeError("grad(): inputs may be a tensor, a sequence of tensors or exactly a dict, not "
-                f"{type(inputs).__name__}")  # pyright: ignore[reportUnknownArgumentType]  # a mapping of anything
+        if type(inputs) is not dict:
+            raise TypeError(f"grad(): inputs may be a tensor, a sequence of tensors or exactly a dict, not {type(inputs).__name__}")
         names, targets = list(inputs), list(inputs.values())
     else:
         targets = as_tensors(inputs)

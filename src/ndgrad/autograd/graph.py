@@ -43,5 +43,6 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
 
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
     """Say that the memory of a tensor (or of each of several) has been changed where ndgrad could not see it, by NumPy for instance."""
-    for changed in (tensor,) if isinstance(tensor, Tensor) else tensor:
+    given: Iterable[Tensor] = (tensor,) if isinstance(tensor, Tensor) else tensor
+    for changed in given:
         mark_modified(changed, "increment_version")

@@ -186,7 +186,7 @@ def replaced(hook: Any, result: Any, before: tuple[Any, ...], what: str) -> tupl
     if not isinstance(result, tuple):
         raise TypeError(f"expected tuple, but hook returned '{type(result).__name__}'; hook '{_name(hook)}' may return a tuple of "
             f"{what} or None")
-    given: tuple[Any, ...] = result  # pyright: ignore[reportUnknownVariableType]  # a tuple of anything
+    given: tuple[Any, ...] = result
     if len(given) != len(before):
         raise RuntimeError(
             f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(given)}, but expected {len(before)}): they "

@@ -32,7 +32,7 @@ def is_inside(code: CodeType) -> bool:
 
 def place(depth: int = 1) -> Place:
     """The nearest frame outside ndgrad, as (code, instruction): what `describe` turns into a file and a line."""
-    frame: FrameType | None = sys._getframe(depth)  # pyright: ignore[reportPrivateUsage]  # the only way to see a caller
+    frame: FrameType | None = sys._getframe(depth)  # the only way to see a caller
     while frame is not None:
         code = frame.f_code
         if not inside[code.co_filename]:

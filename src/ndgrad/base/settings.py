@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from ndgrad.base.devices import CPU, check_device, device
 from ndgrad.base.devices import device as device_type
 
-_state: dict[str, Any] = {
+
+class _State(TypedDict):
+    deterministic: bool
+    warn_only: bool
+    warn_always: bool
+    precision: str
+    threads: int
+    interop: int
+
+
+_state: _State = {
     "deterministic": False,
     "warn_only": False,
     "warn_always": False,

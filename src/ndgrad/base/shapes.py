@@ -36,7 +36,7 @@ def as_list(shapes: Iterable[Sequence[int]]) -> Iterable[list[int]]:
     return (list(shape) for shape in shapes)
 
 
-def wrap_dim(dim: Any, rank: int, *, scalar: bool = True) -> int:
+def wrap_dim(dim: object, rank: int, *, scalar: bool = True) -> int:
     """A dim counted from the front. A 0-d tensor has the dims 0 and -1 where `scalar`."""
     if type(dim) is not int:
         dim = as_int(dim, "dim")
@@ -54,7 +54,7 @@ def wrap_dims(dims: Any, rank: int) -> tuple[int, ...]:
         return tuple(range(rank))
     if type(dims) is int or not isinstance(dims, Iterable):
         return (wrap_dim(dims, rank),)
-    wrapped = tuple(wrap_dim(dim, rank) for dim in dims)  # pyright: ignore[reportUnknownVariableType]  # any iterable of dims
+    wrapped = tuple(wrap_dim(dim, rank) for dim in dims)
     for position, dim in enumerate(wrapped):
         if dim in wrapped[:position]:
             raise RuntimeError(f"dim {dim} appears multiple times in the list of dims")

@@ -41,12 +41,12 @@ class Size(tuple[int, ...]):
     def __add__(self, other: Any) -> Any:
         if not isinstance(other, tuple):
             return NotImplemented
-        return tuple.__new__(Size, tuple.__add__(self, other))  # pyright: ignore[reportUnknownArgumentType]  # any tuple
+        return tuple.__new__(Size, tuple.__add__(self, other))
 
     def __radd__(self, other: Any) -> Any:
         if not isinstance(other, tuple):
             return NotImplemented
-        return tuple.__new__(Size, tuple.__add__(other, self))  # pyright: ignore[reportUnknownArgumentType]  # any tuple
+        return tuple.__new__(Size, tuple.__add__(other, self))
 
     def __mul__(self, other: SupportsIndex) -> Size:
         return tuple.__new__(Size, tuple.__mul__(self, other))

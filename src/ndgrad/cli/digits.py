@@ -46,7 +46,8 @@ def enlarge(image: PixelArray, height: int, width: int) -> PixelArray:
 def interpolation(old: int, new: int) -> PixelArray:
     """The matrix that takes `old` samples to `new` ones by linear interpolation between the centres."""
     centres = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
-    return np.maximum(0.0, 1.0 - np.abs(centres[:, None] - np.arange(old)))
+    weights: PixelArray = np.maximum(0.0, 1.0 - np.abs(centres[:, None] - np.arange(old)))
+    return weights
 
 
 def side_by_side(images: Sequence[PixelArray], captions: Sequence[str], *, unicode: bool) -> str:

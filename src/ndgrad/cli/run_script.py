@@ -112,7 +112,7 @@ def prepare_module(main_module: ModuleType, name: str, arguments: list[str]) -> 
 
 def code_of(main_module: ModuleType, spec: Any, name: str) -> CodeType:
     get_code = getattr(spec.loader, "get_code", None)
-    code = get_code(name) if get_code is not None else None
+    code: CodeType | None = get_code(name) if get_code is not None else None
     if code is None:
         raise CannotRun(f"no code object available for {name!r}")
     main_module.__spec__ = spec

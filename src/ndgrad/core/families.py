@@ -17,13 +17,15 @@ from ndgrad.base.location import inside, place
 from ndgrad.base.modes import exceptional
 from ndgrad.core.inplace import write_out
 from ndgrad.core.node import CONSTANT, tick
-from ndgrad.core.primitive import Primitive, apply, operand_error, quiet_run
+from ndgrad.core.primitive import Primitive, operand_error, quiet_run
+from ndgrad.core.primitive import apply as apply_any
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, new, plain
 from ndgrad.core.views import View
 
 ndarray = np.ndarray
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
-caller = sys._getframe  # pyright: ignore[reportPrivateUsage]  # the only way to see a caller
+caller = sys._getframe  # the only way to see a caller
+apply: Callable[..., Tensor] = apply_any  # every primitive in a lane has one output
 
 
 def unary_lane(primitive: Primitive) -> Callable[..., Tensor]:
@@ -89,7 +91,7 @@ def unary_lane(primitive: Primitive) -> Callable[..., Tensor]:
             node.lasti = frame.f_lasti
         return result
 
-    lane.lane = True  # pyright: ignore[reportFunctionMemberAccess]  # functions take attributes
+    vars(lane)["lane"] = True
     return lane
 
 
@@ -100,7 +102,7 @@ def binary_lane(
     ranks: tuple[int, int] | None = None,
     otherwise: Callable[..., Any] | None = None,
     numbers: str = "either",
-) -> Callable[..., Any]:
+) -> Callable[..., Tensor]:
     """The public function of an elementwise or multilinear primitive of two operands and no parameters.
 
     Parameters
@@ -229,7 +231,7 @@ def binary_lane(
             node.lasti = frame.f_lasti
         return result
 
-    lane.lane = True  # pyright: ignore[reportFunctionMemberAccess]  # functions take attributes
+    vars(lane)["lane"] = True
     return lane
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -65,6 +66,10 @@ class Node:
     code: Any
     lasti: int
     extra: Extra | None
+
+    # bound in ndgrad.autograd, because hooks stand above the core
+    register_hook: ClassVar[Callable[..., Any]]
+    register_prehook: ClassVar[Callable[..., Any]]
 
     outputs = 1
     output_nr = 0
@@ -146,7 +151,7 @@ class Node:
                 stale_error(self, at // 3)
         return saved
 
-    def residual_tensor(self, index: int) -> Tensor | None:
+    def residual_tensor(self, index: int) -> Any:
         """A residual as a tensor with its place in the graph, for recorded backward passes and for `_saved_*`."""
         payload = self.check()[3 * index]
         name = self.residuals[index]
@@ -200,7 +205,8 @@ class Port:
 
     @property
     def shape(self) -> Shape:
-        return self.node.shape[self.output_nr]
+        shape: Shape = self.node.shape[self.output_nr]
+        return shape
 
     @property
     def dtype(self) -> Any:
@@ -238,7 +244,7 @@ def keep_retained(tensor: Tensor, before: Any) -> None:
 
 def plain_name(edge: Any) -> str:
     """The name of a node without the suffix that says it is a backward function: what error messages call it."""
-    name = edge.name()
+    name: str = edge.name()
     return name.rstrip("0123456789").removesuffix("Backward") if not name.startswith("torch::") else name
 
 

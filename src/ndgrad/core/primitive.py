@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from inspect import unwrap
 from numbers import Number
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
@@ -24,12 +24,13 @@ from ndgrad.base.location import place
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Payload
 from ndgrad.core.node import CONSTANT, FREED, Node, Port, freed_error, stale_error, tick
+from ndgrad.core.protocols import Operations
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.core.views import View
 
 #: What rules get as `xp`: the same names on both sides, filled as primitives are declared.
 raw: Any = SimpleNamespace()
-recorded: Any = SimpleNamespace()
+recorded = cast(Operations, SimpleNamespace())
 
 # A kernel must not warn about overflow or division by zero, and the user's `np.seterr` is not ours to change: kernels run in a
 # context of their own in which NumPy is silent. Entering it costs a tenth of what `np.errstate` does.

@@ -185,7 +185,8 @@ def _edges(values: Array, edge: int) -> Array:
             positions[edge:] += length - positions.size
             kept.append(positions)
     kept_shape = [min(length, 2 * edge) for length in values.shape]
-    return values.squeeze()[np.ix_(*kept)].reshape(kept_shape)
+    corners: Array = values.squeeze()[np.ix_(*kept)].reshape(kept_shape)
+    return corners
 
 
 def _cells(values: Array) -> tuple[list[str], int]:

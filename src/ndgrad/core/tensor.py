@@ -16,6 +16,7 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.devices import CPU, check_device, device, layout, strided
 from ndgrad.base.dtypes import COMPILED_NAMES, TYPE_NAMES, dtype, from_numpy_dtype, names_left_out
+from ndgrad.base.dtypes import dtype as dtype_type
 from ndgrad.base.location import describe, place
 from ndgrad.base.shapes import contiguous_strides, is_contiguous, wrap_dim
 from ndgrad.base.size import Size, as_size
@@ -23,8 +24,11 @@ from ndgrad.base.types import Array, Payload
 from ndgrad.core.printing import tensor_text
 
 if TYPE_CHECKING:
+    from ndgrad.core.methods import Methods
     from ndgrad.core.node import Node
     from ndgrad.core.views import View
+else:
+    Methods = object  # the methods that compute are bound in ndgrad.ops
 
 new = object.__new__
 
@@ -57,7 +61,7 @@ INFERENCE: Any = InferenceVersion()
 UNSET: Any = object()
 
 
-class Tensor:
+class Tensor(Methods):
     """An n-dimensional array that operations on it can be differentiated through.
 
     Attributes of the implementation
@@ -77,9 +81,6 @@ class Tensor:
     _view: View | None
 
     if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...  # the methods that compute are bound in ndgrad.ops
-
         _outdate_views: ClassVar[Callable[[Tensor], None]]  # bound in ndgrad.core.views
 
     # rarely set, so class attributes stand in until they are
@@ -154,7 +155,8 @@ class Tensor:
         owner = owner_of(array)
         if owner is array:
             return 0
-        return (array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]) // array.itemsize
+        distance: int = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        return distance // array.itemsize
 
     def data_ptr(self) -> int:
         """The address of the first element; 0 for an empty tensor."""
@@ -274,14 +276,14 @@ class Tensor:
         return node is None or node is LEAF
 
     @property
-    def grad_dtype(self) -> dtype | None:
+    def grad_dtype(self) -> dtype_type | None:
         """The dtype that `.grad` must have: the tensor's own unless another was set; None if any will do."""
         if not self.is_leaf:
             raise RuntimeError("grad_dtype can only be accessed on leaf tensors.")
         return self.dtype if self._grad_dtype is UNSET else self._grad_dtype
 
     @grad_dtype.setter
-    def grad_dtype(self, value: dtype | None) -> None:
+    def grad_dtype(self, value: dtype_type | None) -> None:
         if not self.is_leaf:
             raise RuntimeError("grad_dtype can only be set on leaf tensors.")
         if value is not None and not isinstance(value, dtype):
@@ -365,7 +367,7 @@ class Tensor:
 
     def _cell(self) -> list[Any]:
         """The version counter, made on first use."""
-        cell = self._v
+        cell: list[Any] | None = self._v
         if cell is None:
             cell = self._v = [0]
         return cell
@@ -477,14 +479,14 @@ class Tensor:
         out.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_grad", "_accumulator")})
         return out
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
         if not self.is_leaf:
             raise RuntimeError(
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
                 "(A module may hold such a tensor where it computes one parameter from others.) "
                 f"This one was computed by {self._node.name()} at {self._node.where()}; write t.detach().clone() for a copy of its value."
             )
-        found = memo.get(id(self))
+        found: Tensor | None = memo.get(id(self))
         if found is not None:
             return found
         # the memory is copied once per storage, so that tensors that shared it share the copy too
@@ -540,14 +542,14 @@ def owner_of(array: Array) -> Array:
     return array
 
 
-def _deepcopy_memory(source: Array, memo: dict[int, Any]) -> Array:
+def _deepcopy_memory(source: Array, memo: dict[Any, Any]) -> Array:
     owner = owner_of(source)
     if not np.shares_memory(owner.ravel(order="K"), owner):
         return source.copy(order="K")
     key = ("memory", id(owner))
-    copied = memo.get(key)  # pyright: ignore[reportArgumentType,reportCallIssue]  # a memo takes any key
+    copied: Array | None = memo.get(key)
     if copied is None:
-        copied = memo[key] = owner.copy(order="K")  # pyright: ignore[reportArgumentType]  # a memo takes any key
+        copied = memo[key] = owner.copy(order="K")
     if owner is source:
         return copied
     offset = source.__array_interface__["data"][0] - owner.__array_interface__["data"][0]

@@ -232,7 +232,8 @@ def _check_range(kind: np.dtype[Any], low: int, last: int) -> None:
 def _largest(kind: np.dtype[Any]) -> int:
     """The last integer of the dtype's natural range."""
     if kind.kind == "f":
-        return 2 ** (np.finfo(kind).nmant + 1)
+        last: int = 2 ** (np.finfo(kind).nmant + 1)
+        return last
     return 1 if kind.kind == "b" else int(np.iinfo(kind).max)
 
 

@@ -21,7 +21,8 @@ def fused_multiply_add(x: Array, scale: float, shift: float) -> Array:
     working = x.dtype.type
     exact = shift == 0 or not (math.isfinite(scale) and math.isfinite(shift)) or abs(math.frexp(scale)[0]) in (0.0, 0.5)
     if exact:
-        return x * working(scale) + working(shift)
+        result: Array = x * working(scale) + working(shift)
+        return result
     if working is np.float32:
         product = x.astype(np.float64) * scale
         total = product + shift

@@ -63,7 +63,8 @@ class Mersenne:
         """The next `count` 32-bit words, in an array of uint64 that is the caller's to overwrite."""
         with self.lock:
             self._note(count)
-            return self._stream().random_raw(count)
+            words: Array = self._stream().random_raw(count)
+        return words
 
     def skip(self, count: int) -> None:
         """Let `count` 32-bit words go by."""

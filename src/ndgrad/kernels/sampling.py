@@ -92,13 +92,14 @@ def multinomial(engine: Mersenne, weights: Array, count: int, replacement: bool 
     with np.errstate(all="ignore"):
         scores = weights / times
     if count == 1:
-        return scores.argmax(-1, keepdims=True)
+        winners: Array = scores.argmax(-1, keepdims=True)
+        return winners
     return np.argsort(-scores, axis=-1, kind="stable")[..., :count]
 
 
 def _with_replacement(engine: Mersenne, weights: Array, count: int) -> Array:
     rows = np.atleast_2d(weights)
-    cumulative = np.cumsum(rows, axis=1, dtype=np.float64 if weights.dtype == np.float64 else np.float32)
+    cumulative: Array = np.cumsum(rows, axis=1, dtype=np.float64 if weights.dtype == np.float64 else np.float32)
     cumulative /= cumulative[:, -1:].copy()
     cumulative[:, -1] = 1
     numbers = engine.random64(len(rows) * count) & np.uint64(2**53 - 1)

@@ -85,7 +85,8 @@ def counts(shape: Shape, key: Any, include_self: bool) -> Array:
     """How many values each place combines, at least 1."""
     count = np.full(shape, int(include_self))
     np.add.at(count, key, 1)
-    return np.maximum(count, 1)
+    combined: Array = np.maximum(count, 1)
+    return combined
 
 
 def identity(reduce: str, kind: Any) -> Any:
@@ -103,7 +104,7 @@ def identity(reduce: str, kind: Any) -> Any:
     return -np.inf if low else np.inf
 
 
-def masked_fill(x: Any, value: Any, mask: Any) -> Array:
+def masked_fill(x: Any, value: Any, mask: Any) -> Any:
     """`x` with a number where the mask holds, without branches: `np.where` takes 20 times as long on a random mask."""
     kind = x.dtype
     if kind.kind != "f" or not isinstance(x, np.ndarray):

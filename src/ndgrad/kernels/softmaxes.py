@@ -9,7 +9,8 @@ import numpy as np
 
 from ndgrad.base.types import Array
 
-_largest, _add = np.maximum.reduce, np.add.reduce
+_largest = np.maximum.reduce
+_add: Any = np.add.reduce
 # longer rows are summed pairwise, as BLAS does not
 _LONGEST_ROW = 4096
 
@@ -22,8 +23,10 @@ def _ones(count: int, dtype: Any) -> Array:
 def _total(x: Array, axis: int) -> Array:
     """Sums along an axis, which is kept. Of the rows of a matrix BLAS makes them in a third of the time."""
     if axis == 1 and x.ndim == 2 and x.shape[1] <= _LONGEST_ROW and x.dtype.char in "fd" and x.flags.c_contiguous:
-        return np.dot(x, _ones(x.shape[1], x.dtype))[:, None]
-    return _add(x, axis=axis, keepdims=True)
+        total: Array = np.dot(x, _ones(x.shape[1], x.dtype))[:, None]
+    else:
+        total = _add(x, axis=axis, keepdims=True)
+    return total
 
 
 def _shifted(x: Array, axis: int) -> Array:

@@ -19,10 +19,11 @@ def owner_of(x: Array) -> Array:
 
 def address(x: Array) -> int:
     """Where the first element of `x` is."""
-    return x.__array_interface__["data"][0]
+    first: int = x.__array_interface__["data"][0]
+    return first
 
 
-def strided(x: Any, shape: Shape, strides: tuple[int, ...], offset: int = 0, dtype: Any = None) -> Any:
+def strided(x: Any, shape: Shape, strides: tuple[int, ...], offset: int = 0, dtype: Any = None) -> Array:
     """The memory of `x` with another shape, other strides and a first element `offset` further on, all in bytes.
 
     A new array on the owner's buffer is seven times cheaper than `as_strided`, and keeps the owner as its base.

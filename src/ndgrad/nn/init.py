@@ -17,7 +17,7 @@ Filler = TypeVar("Filler", bound=Callable[..., Any])
 
 
 def _unrecorded(fill: Filler) -> Filler:
-    return no_grad()(fill)  # pyright: ignore[reportReturnType]  # the decorator keeps the signature
+    return no_grad()(fill)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -39,19 +39,19 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 @_unrecorded
-def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform from `a` to `b`."""
     return tensor.uniform_(a, b, generator=generator)
 
 
 @_unrecorded
-def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Normal."""
     return tensor.normal_(mean, std, generator=generator)
 
 
 @_unrecorded
-def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None) -> Tensor:
+def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None) -> Tensor:
     """Normal, with values outside of [a, b] left out."""
 
     def below(x: float) -> float:
@@ -66,7 +66,7 @@ def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -
     return _uniform_accepted(tensor, mean, std, a, b, generator)
 
 
-def _normal_redrawn(tensor: Any, mean: float, std: float, a: float, b: float, generator: Any) -> Tensor:
+def _normal_redrawn(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> Tensor:
     """Draw normal numbers anew wherever they fall outside, which is not often."""
     low, high = tensor.new_tensor([a, b]).tolist()
     drawn = tensor.normal_(mean, std, generator=generator)
@@ -75,11 +75,11 @@ def _normal_redrawn(tensor: Any, mean: float, std: float, a: float, b: float, ge
     return tensor if drawn is tensor else tensor.copy_(drawn)
 
 
-def _uniform_accepted(tensor: Any, mean: float, std: float, a: float, b: float, generator: Any) -> Tensor:
+def _uniform_accepted(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> Tensor:
     """Draw uniform numbers and accept each with a probability in proportion to the density, for intervals far from the mean."""
     highest = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
 
-    def refused(values: Any) -> Any:
+    def refused(values: Tensor) -> Tensor:
         logarithm = values.sub(mean).div_(std).pow_(2).mul_(-0.5).sub_(highest)
         return ops.empty_like(values).uniform_(generator=generator).log_().gt(logarithm)
 
@@ -93,23 +93,23 @@ def _uniform_accepted(tensor: Any, mean: float, std: float, a: float, b: float, 
 
 
 @_unrecorded
-def constant_(tensor: Any, val: float) -> Tensor:
+def constant_(tensor: Tensor, val: float) -> Tensor:
     """One value."""
     return tensor.fill_(val)
 
 
-def ones_(tensor: Any) -> Tensor:
+def ones_(tensor: Tensor) -> Tensor:
     """Ones."""
     return constant_(tensor, 1.0)
 
 
-def zeros_(tensor: Any) -> Tensor:
+def zeros_(tensor: Tensor) -> Tensor:
     """Zeros."""
     return constant_(tensor, 0.0)
 
 
 @_unrecorded
-def eye_(tensor: Any) -> Tensor:
+def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix."""
     if tensor.ndimension() != 2:
         raise ValueError(f"Only tensors with 2 dimensions are supported; this one has {tensor.ndimension()}")
@@ -117,7 +117,7 @@ def eye_(tensor: Any) -> Tensor:
 
 
 @_unrecorded
-def dirac_(tensor: Any, groups: int = 1) -> Tensor:
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Kernels of convolutions that hand their input channels on unchanged."""
     rank = tensor.ndimension()
     if rank not in (3, 4, 5):
@@ -134,7 +134,7 @@ def dirac_(tensor: Any, groups: int = 1) -> Tensor:
     return tensor
 
 
-def _fans(tensor: Any) -> tuple[int, int]:
+def _fans(tensor: Tensor) -> tuple[int, int]:
     """How many inputs an output depends on, and how many outputs an input acts on."""
     if tensor.dim() < 2:
         raise ValueError(f"Fan in and fan out can not be computed for tensor with fewer than 2 dimensions; this one has {tensor.dim()}")
@@ -145,20 +145,20 @@ def _fans(tensor: Any) -> tuple[int, int]:
 _calculate_fan_in_and_fan_out = _fans  # a private name of PyTorch's that many scripts use
 
 
-def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Glorot and Bengio's uniform values, which keep variances both ways (2010)."""
     fan_in, fan_out = _fans(tensor)
     bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / float(fan_in + fan_out))
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Glorot and Bengio's normal values."""
     fan_in, fan_out = _fans(tensor)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / float(fan_in + fan_out)), generator)
 
 
-def _kaiming_std(tensor: Any, a: float, mode: str, nonlinearity: str) -> float:
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     mode = mode.lower()
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
@@ -166,14 +166,14 @@ def _kaiming_std(tensor: Any, a: float, mode: str, nonlinearity: str) -> float:
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 
-def _is_empty(tensor: Any) -> bool:
+def _is_empty(tensor: Tensor) -> bool:
     if 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
         return True
     return False
 
 
-def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None) -> Tensor:
+def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None) -> Tensor:
     """He and others' uniform values for rectified units (2015)."""
     if _is_empty(tensor):
         return tensor
@@ -181,7 +181,7 @@ def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlineari
     return uniform_(tensor, -bound, bound, generator)
 
 
-def kaiming_normal_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None) -> Tensor:
+def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None) -> Tensor:
     """He and others' normal values."""
     if _is_empty(tensor):
         return tensor
@@ -189,7 +189,7 @@ def kaiming_normal_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearit
 
 
 @_unrecorded
-def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
     """A random matrix with orthonormal rows or columns, whichever are fewer."""
     if tensor.ndimension() < 2:
         raise ValueError(f"Only tensors with 2 or more dimensions are supported; this one has {tensor.ndimension()}")
@@ -206,7 +206,7 @@ def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Tensor:
 
 
 @_unrecorded
-def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """Normal, with a part of each column 0."""
     if tensor.ndimension() != 2:
         raise ValueError(f"Only tensors with 2 dimensions are supported; this one has {tensor.ndimension()}")

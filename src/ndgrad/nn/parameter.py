@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ndgrad.core.tensor import LEAF, Tensor, plain, wrap
 
 
-class _ParameterType(type(Tensor)):
+class _ParameterType(type):
     """Makes every tensor with a true `_is_param` an instance of `Parameter`, whatever its class."""
 
     def __instancecheck__(cls, instance: object) -> bool:
@@ -43,21 +43,21 @@ class Parameter(Tensor, metaclass=_ParameterType):
             raise TypeError(f"Parameter(): argument 'data' (position 1) must be Tensor, not {kind}")
         out._node = LEAF if requires_grad else None
         out.__class__ = cls
-        return out  # pyright: ignore[reportReturnType]  # its class has just been changed
+        return cast(Parameter, out)  # its class has just been changed
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         """Everything is done in `__new__`."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
-        found: Any = memo.get(id(self))
+        found: Parameter | None = memo.get(id(self))
         if found is None:
             copied: Any = wrap(self._memory().copy(order="K"), LEAF if self._node is not None else None)
             copied.__class__ = type(self)
             found = memo[id(self)] = copied
         return found
 
-    def __repr__(self, *, tensor_contents: str | None = None) -> str:
-        return "Parameter containing:\n" + super().__repr__(tensor_contents=tensor_contents)
+    def __repr__(self, *, tensor_contents: str | None = None) -> str:  # type: ignore[override]  # mypy hides the names of its parameters
+        return "Parameter containing:\n" + super().__repr__(tensor_contents=tensor_contents)  # type: ignore[call-arg]  # likewise
 
 
 # results of operations on parameters are plain tensors, so the fast lanes may take parameters apart

@@ -2,8 +2,9 @@
 
 from inspect import unwrap
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
+from ndgrad.core.protocols import Operations
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import (
     activations,
@@ -126,9 +127,9 @@ def bind() -> None:
             setattr(Tensor, name, entry.method)
         if entry.in_place is not None and entry.as_method:
             setattr(Tensor, name + "_", entry.in_place)
-    for name, operator in python_operators().items():
+    # the constructor too needs the creation functions
+    for name, operator in {**python_operators(), "__new__": staticmethod(legacy_new)}.items():
         setattr(Tensor, name, operator)
-    Tensor.__new__ = staticmethod(legacy_new)  # pyright: ignore[reportAttributeAccessIssue]  # the constructor needs the creation functions
 
 
 def functions(*, hidden: bool = False) -> dict[str, Any]:
@@ -145,4 +146,4 @@ def functions(*, hidden: bool = False) -> dict[str, Any]:
 
 
 bind()
-ops = SimpleNamespace(**functions(hidden=True))
+ops = cast(Operations, SimpleNamespace(**functions(hidden=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import special
 from ndgrad.kernels.masking import masked_keep as keep
 from ndgrad.kernels.scalars import scalar_of
-from ndgrad.ops.declare import FLOAT, elementwise, function, table
+from ndgrad.ops.declare import FLOAT, Operation, elementwise, function, table
 from ndgrad.ops.refusals import both, forbidden, unsupported
 
 _no_complex_clamp = forbidden("c", "clamp is not supported for complex types", NotImplementedError)
@@ -24,7 +25,7 @@ def _above(xp: Any, x: Any, bound: Any) -> Any:
     return xp.logical_not(xp.le(x, bound))
 
 
-def _piece(kernel: Any, name: str, node: str, cpu: str, partial: Any, kinds: str = "buic") -> Any:
+def _piece(kernel: Callable[..., Any], name: str, node: str, cpu: str, partial: Any, kinds: str = "buic") -> Operation:
     """A primitive of one floating operand with parameters."""
     return elementwise(kernel, name=name, node_name=node, public=False, check=unsupported(cpu, kinds), partials=[partial])
 
@@ -380,10 +381,12 @@ def hardswish(input: Tensor) -> Tensor:
 @function(as_function=False, method=False)
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
-    return table["div"].method(input, table["abs"].method(input) + 1)
+    out: Tensor = table["div"].method(input, table["abs"].method(input) + 1)
+    return out
 
 
 @function(as_function=False, method=False)
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
-    return table["sub"].method(input, table["tanh"].method(input))
+    out: Tensor = table["sub"].method(input, table["tanh"].method(input))
+    return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from ndgrad.base.dtypes import INTEGER, as_dtype, dtype, numpy_dtype
 from ndgrad.base.shapes import wrap_dim, wrap_dims
@@ -31,7 +31,7 @@ def torch_arguments(body: Function) -> Function:
             check_tensor(args[0] if args else kwargs.get("input"), body.__name__, "input", 1)
             raise
 
-    return call  # pyright: ignore[reportReturnType]  # it takes what the body takes, and two names more
+    return cast(Function, call)  # it takes what the body takes, and two names more
 
 
 def check_tensor(value: Any, function: str, argument: str, position: int) -> None:
@@ -55,14 +55,14 @@ def one_dim(dim: Any, rank: int, function: str) -> int:
 def dims_of(dim: Any, rank: int, function: str) -> tuple[int, ...]:
     """The dims to reduce, counted from the front: all of them for None or an empty list; none for a 0-d tensor."""
     if type(dim) is int:
-        wrapped = wrap_dim(dim, rank)
-        return (wrapped,) if rank else ()
+        axis = wrap_dim(dim, rank)
+        return (axis,) if rank else ()
     if dim is None:
         return tuple(range(rank))
     if isinstance(dim, (str, float, Tensor)):
         wrong(function, "dim", "tuple of ints", dim)
     if isinstance(dim, Iterable):
-        dims: list[Any] = list(dim)  # pyright: ignore[reportUnknownArgumentType]  # any iterable of dims
+        dims: list[Any] = list(dim)
         if not dims:
             return tuple(range(rank))
         for one in dims:

@@ -45,7 +45,7 @@ def _value_tensor(value: Any, target: Tensor) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if not isinstance(value, (int, float, complex, np.number, np.bool_)):
-        raise TypeError(f"can't assign a {type_name(type(value))} to a {target.type()}; use a number or a tensor")  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        raise TypeError(f"can't assign a {type_name(type(value))} to a {target.type()}; use a number or a tensor")
     return wrap(np.asarray(number_in(value, target)))
 
 
@@ -83,7 +83,7 @@ def _fill(target: Tensor, value: Tensor) -> None:
 def _overwrite(target: Tensor, value: Tensor) -> None:
     """`target.copy_(value)`; for a view without a way back to the view's own history, which the write cuts off anyway."""
     if target._view is None:
-        target.copy_(value)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        target.copy_(value)
         return
     check_target(target, "__setitem__")
     check_overlap(target, (value,), "__setitem__")
@@ -118,7 +118,7 @@ def write_in_memory(target: Tensor, name: str, in_memory: Any, otherwise: Any, o
 def _apart(operand: Any, memory: Any) -> Any:
     """The operand, copied if it shares memory that is about to change."""
     if isinstance(operand, Tensor) and isinstance(operand._a, np.ndarray) and np.may_share_memory(operand._a, memory):
-        return operand.clone()  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        return operand.clone()
     return operand
 
 

@@ -13,7 +13,7 @@ from ndgrad.core.primitive import operand_error, quiet_run
 from ndgrad.core.tensor import Tensor, mark_modified
 from ndgrad.kernels.scalars import integer_kernel
 from ndgrad.ops.arguments import check_tensor
-from ndgrad.ops.declare import FLOAT, elementwise, function, nondifferentiable
+from ndgrad.ops.declare import FLOAT, Operation, elementwise, function, nondifferentiable
 from ndgrad.ops.filling import writes_silently
 from ndgrad.ops.refusals import forbidden, no_derivative, unsupported
 
@@ -23,12 +23,12 @@ def _zero(xp: Any, g: Any) -> Any:
 
 
 # ---------------------------------------------------------------- the larger and the smaller
-def _tensor_only(primitive: Any, name: str, aliases: tuple[str, ...] = (), **facts: Any) -> Any:
+def _tensor_only(primitive: Operation, name: str, aliases: tuple[str, ...] = (), **facts: Any) -> Any:
     """The public function of a primitive that takes tensors alone, no Python numbers."""
 
     def call(input: Tensor, other: Any) -> Tensor:
         for position, value in enumerate((input, other)):
-            if not isinstance(value, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            if not isinstance(value, Tensor):  # users pass anything
                 operand_error(primitive.primitive, position, value)
         return primitive(input, other)
 
@@ -206,7 +206,7 @@ def _by_xlogy_argument(xp: Any, g: Any, x: Any, y: Any) -> Any:
     return g * (x / y)
 
 
-def _xlogy_node(name: str, node: str, partials: list[Any]) -> Any:
+def _xlogy_node(name: str, node: str, partials: list[Any]) -> Operation:
     check = unsupported("xlogy_cpu", "c")
     return elementwise(_xlogy, name=name, node_name=node, policy=FLOAT, public=False, check=check, partials=partials)
 

@@ -13,7 +13,7 @@ from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.scalars import scalar_of
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.conversion import cast
-from ndgrad.ops.declare import elementwise, function
+from ndgrad.ops.declare import Operation, elementwise, function
 from ndgrad.ops.refusals import both, forbidden, unsupported
 
 _only_ordered = forbidden("c", "clamp is not supported for complex types", NotImplementedError)
@@ -26,7 +26,7 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
     if high is not None:
         high = scalar_of(high, x.dtype)
     if low is None:
-        return np.minimum(x, high)  # pyright: ignore[reportCallIssue,reportArgumentType]  # one of the bounds is always there
+        return np.minimum(x, high)  # one of the bounds is always there
     if high is None:
         # NumPy's clip is three times as fast as its maximum, but only with two bounds
         return np.clip(x, low, np.inf) if x.dtype.kind == "f" and x.size > 1000 else np.maximum(x, low)
@@ -42,7 +42,7 @@ def _inside(xp: Any, g: Any, x: Any, low: Any, high: Any) -> Any:
     return xp.masked_keep(g, xp.logical_and(xp.ge(x, low), xp.le(x, high)))
 
 
-def _by_numbers(name: str, node_name: str) -> Any:
+def _by_numbers(name: str, node_name: str) -> Operation:
     def kernel(x: Any, *, low: Any, high: Any) -> Any:
         return _clip(x, low, high)
 
@@ -55,7 +55,7 @@ clamp_max_number = _by_numbers("clamp_max_number", "ClampMaxBackward0")
 
 
 # ---------------------------------------------------------------- tensors as bounds
-def _lower(name: str, node_name: str) -> Any:
+def _lower(name: str, node_name: str) -> Operation:
     return elementwise(
         np.maximum,
         name=name,
@@ -66,7 +66,7 @@ def _lower(name: str, node_name: str) -> Any:
     )
 
 
-def _upper(name: str, node_name: str) -> Any:
+def _upper(name: str, node_name: str) -> Operation:
     return elementwise(
         np.minimum,
         name=name,

@@ -138,12 +138,12 @@ rule_helper("where", choose, _where)
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """`input` where the condition holds, else `other`; with the condition alone, the positions where it holds."""
     if not isinstance(condition, Tensor):
-        operand_error(where_tensors.primitive, 0, condition)  # pyright: ignore[reportFunctionMemberAccess]  # declared operations have one
+        operand_error(where_tensors.primitive, 0, condition)
     if input is None and other is None:
         return table["nonzero"].method(condition, as_tuple=True)
     for position, value in ((1, input), (2, other)):
         if not isinstance(value, (Tensor, int, float, complex, np.generic)):
-            operand_error(where_tensors.primitive, position, value)  # pyright: ignore[reportFunctionMemberAccess]  # declared operations have one
+            operand_error(where_tensors.primitive, position, value)
     if condition.dtype not in (bool_, uint8):
         raise RuntimeError(
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {TYPE_NAMES[condition.dtype.name]}; "
@@ -156,7 +156,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """The tensor where the condition holds, else `other`."""
-    return where(condition, self, other)
+    chosen: Tensor = where(condition, self, other)
+    return chosen
 
 
 # the one method whose operands stand in another order

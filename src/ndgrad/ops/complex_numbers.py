@@ -167,8 +167,9 @@ def _set_part(part: Any) -> Any:
     return write
 
 
-Tensor.real = property(real_part, _set_part(real_part), doc="The real part, a view that can be written to.")  # pyright: ignore[reportAttributeAccessIssue]  # a property that has to wait for the operations
-Tensor.imag = property(imaginary_part, _set_part(imaginary_part), doc="The imaginary part, a view that can be written to.")  # pyright: ignore[reportAttributeAccessIssue]  # a property that has to wait for the operations
+# properties, which cannot be bound through the table
+for _name, _part, _doc in (("real", real_part, "The real part"), ("imag", imaginary_part, "The imaginary part")):
+    setattr(Tensor, _name, property(_part, _set_part(_part), doc=f"{_doc}, a view that can be written to."))
 
 
 @function

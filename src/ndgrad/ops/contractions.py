@@ -47,14 +47,14 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """The matrix of all products of the elements of two vectors."""
     check_tensors("outer", input=input, vec2=vec2)
     check_vectors("outer", self=input, vec2=vec2)
-    column: Any = (
+    column = (
         view_as_shape(input, shape=(input._a.size, 1)) if input._a.flags.c_contiguous else reshape_to(input, shape=(input._a.size, 1))
     )
     return column * vec2
 
 
 @function(out=True)
-def inner(input: Any, other: Any) -> Tensor:
+def inner(input: Tensor, other: Tensor) -> Tensor:
     """The products of the last dims of two tensors, for all pairs of their other dims."""
     check_tensors("inner", input=input, other=other)
     if input._a.ndim == 0 or other._a.ndim == 0:
@@ -124,7 +124,7 @@ def kron(input: Any, other: Any) -> Tensor:
     shape_x, shape_y = ((1,) * (rank - tensor._a.ndim) + tensor._a.shape for tensor in (input, other))
     spread_x = tuple(size for axis in shape_x for size in (axis, 1))
     spread_y = tuple(size for axis in shape_y for size in (1, axis))
-    blocks = reshape_to(input, shape=spread_x) * reshape_to(other, shape=spread_y)  # pyright: ignore[reportOperatorIssue]  # bound in ops
+    blocks = reshape_to(input, shape=spread_x) * reshape_to(other, shape=spread_y)
     return reshape_to(blocks, shape=tuple(p * q for p, q in zip(shape_x, shape_y, strict=True)))
 
 
@@ -168,10 +168,10 @@ def _contracted(dims: Any, rank_a: int, rank_b: int) -> tuple[Sequence[int], Seq
     if isinstance(dims, Tensor):
         dims = dims.tolist()
     if isinstance(dims, (tuple, list)):
-        first, second = dims  # pyright: ignore[reportUnknownVariableType]  # two lists, or two ints
+        first, second = dims  # two lists, or two ints
         if isinstance(first, int):
-            return [first], [second]  # pyright: ignore[reportUnknownVariableType]  # two ints
-        return tuple(first), tuple(second)  # pyright: ignore[reportUnknownArgumentType]  # two lists
+            return [first], [second]
+        return tuple(first), tuple(second)
     if dims < 0:
         raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
     if dims > min(rank_a, rank_b):
@@ -180,7 +180,7 @@ def _contracted(dims: Any, rank_a: int, rank_b: int) -> tuple[Sequence[int], Seq
 
 
 # ---------------------------------------------------------------- chains and powers
-def multi_dot(tensors: Sequence[Any]) -> Tensor:
+def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """The product of several matrices, of which the first and the last may be vectors, in the cheapest order."""
     chain = list(tensors)
     if len(chain) < 2:
@@ -207,13 +207,13 @@ def multi_dot(tensors: Sequence[Any]) -> Tensor:
     sizes = [tensor._a.shape[0] for tensor in chain] + [chain[-1]._a.shape[1]]
     splits = _cheapest_splits(sizes)
 
-    def multiply(first: int, last: int) -> Any:
+    def multiply(first: int, last: int) -> Tensor:
         if first == last:
             return chain[first]
         split = splits[first, last]
         return mm_tensors(multiply(first, split), multiply(split + 1, last))
 
-    out: Any = multiply(0, len(chain) - 1)
+    out = multiply(0, len(chain) - 1)
     return out.view(*shape) if shape else out.view(())
 
 
@@ -251,7 +251,7 @@ def chain_matmul(*matrices: Any) -> Tensor:
 
 
 @function(out=True)
-def matrix_power(input: Any, n: int) -> Tensor:
+def matrix_power(input: Tensor, n: int) -> Tensor:
     """A square matrix (or a batch of them) multiplied with itself `n` times; the inverse, for a negative `n`."""
     check_tensors("matrix_power", input=input)
     if not hasattr(n, "__index__"):
@@ -286,7 +286,7 @@ def matrix_power(input: Any, n: int) -> Tensor:
 
 
 @function(method=False)
-def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input1 @ weight[k] @ input2 + bias[k]` for every k, over the last dims of both inputs."""
     check_tensors("bilinear", input1=input1, input2=input2, weight=weight)
     shape_x, shape_y, shape_w = input1._a.shape, input2._a.shape, weight._a.shape

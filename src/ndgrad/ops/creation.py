@@ -48,7 +48,7 @@ def read_size(name: str, args: Sequence[Any], named: dict[str, Any]) -> Shape:
         raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
     first = args[0]
     if len(args) == 1 and isinstance(first, (tuple, list)):
-        args = first  # pyright: ignore[reportUnknownVariableType]  # a sequence of sizes
+        args = first
     elif not _is_size(first):
         raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(first).__name__}")
     shape: list[int] = []
@@ -108,7 +108,7 @@ def deliver(name: str, array: Array, out: Any, given: Any, requires_grad: bool) 
     """The finished result: a new leaf, or `out` with the result written into it."""
     if out is None:
         return finish(array, requires_grad)
-    target: Any = out_array(out, array.shape, None if given is None else as_dtype(given), name)
+    target = out_array(out, array.shape, None if given is None else as_dtype(given), name)
     before = modes.set_mode("grad", False)
     try:
         return target.copy_(wrap(array))

@@ -56,12 +56,12 @@ def _leaf_types(data: Any) -> set[type]:
     """The types of what stands inside of all lists."""
     if not isinstance(data, (list, tuple)):
         return {type(data)}
-    kinds = set(map(type, data))  # pyright: ignore[reportUnknownArgumentType]  # any nested data
+    kinds = set(map(type, data))
     if kinds <= _PLAIN:
         return kinds
     if any(issubclass(kind, (list, tuple)) for kind in kinds):
         inner: set[type] = set()
-        for part in data:  # pyright: ignore[reportUnknownVariableType]  # any nested data
+        for part in data:
             inner |= _leaf_types(part)
         return inner
     return kinds
@@ -99,7 +99,7 @@ def _of_numbers(data: Any, wanted: dtype | None) -> Array:
 
 def _has_huge(data: Any) -> bool:
     if isinstance(data, (list, tuple)):
-        return any(_has_huge(part) for part in data)  # pyright: ignore[reportUnknownVariableType]  # any nested data
+        return any(_has_huge(part) for part in data)
     return isinstance(data, int) and not -(2**63) <= data < 2**63
 
 
@@ -132,14 +132,14 @@ def _of_mixed(data: Any, wanted: dtype | None) -> Array:
 
 def _first_leaf(data: Any) -> Any:
     while isinstance(data, (list, tuple)) and data:
-        data = data[0]  # pyright: ignore[reportUnknownVariableType]  # any nested data
+        data = data[0]
     return data
 
 
 def _plain_data(data: Any, inferred: list[dtype]) -> Any:
     """The same data as Python's numbers; the dtypes of the leaves are collected."""
     if isinstance(data, (list, tuple)):
-        return [_plain_data(part, inferred) for part in data]  # pyright: ignore[reportUnknownVariableType]  # any nested data
+        return [_plain_data(part, inferred) for part in data]
     if isinstance(data, Tensor):
         inferred.append(data.dtype)
         if data._a.size != 1:
@@ -165,10 +165,10 @@ def _first_shape(data: Any) -> tuple[int, ...]:
     """The shape by the first element of each level, which is the one that counts."""
     shape: list[int] = []
     while isinstance(data, (list, tuple)):
-        shape.append(len(data))  # pyright: ignore[reportUnknownArgumentType]  # any nested data
+        shape.append(len(data))
         if not data:
             break
-        data = data[0]  # pyright: ignore[reportUnknownVariableType]  # any nested data
+        data = data[0]
     return tuple(shape)
 
 
@@ -180,16 +180,16 @@ def _ragged(data: Any, wanted: dtype | None) -> Exception:
     def walk(part: Any, depth: int) -> Exception | None:
         if depth == len(shape):
             if isinstance(part, (list, tuple)):
-                name = type(part).__name__  # pyright: ignore[reportUnknownArgumentType]  # any nested data
+                name = type(part).__name__
                 return TypeError(f"must be real number, not {name}" if real else f"'{name}' object cannot be interpreted as an integer")
             return None
         if not isinstance(part, (list, tuple)):
             return TypeError(
                 f"not a sequence: element {part!r} of dim {depth} is a number where a sequence of length {shape[depth]} was expected"
             )
-        if len(part) != shape[depth]:  # pyright: ignore[reportUnknownArgumentType]  # any nested data
-            return ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(part)})")  # pyright: ignore[reportUnknownArgumentType]  # any nested data
-        return next((found for item in part if (found := walk(item, depth + 1)) is not None), None)  # pyright: ignore[reportUnknownVariableType]  # any nested data
+        if len(part) != shape[depth]:
+            return ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(part)})")
+        return next((found for item in part if (found := walk(item, depth + 1)) is not None), None)
 
     return walk(data, 0) or ValueError("the data are nested unevenly")
 
@@ -275,7 +275,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device(device)
     wanted = _dtype_or_none(dtype, "as_tensor")
     if isinstance(data, Tensor):
-        return data if wanted is None else data.to(wanted)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        return data if wanted is None else data.to(wanted)
     if isinstance(data, np.ndarray):
         array = _shared(data)
         kind = None if wanted is None else numpy_dtype(wanted)
@@ -292,7 +292,7 @@ def _sharing(array: Array) -> Tensor:
 @function(method=False)
 def from_numpy(ndarray: Array) -> Tensor:
     """A tensor that shares the array's memory."""
-    if not isinstance(ndarray, np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+    if not isinstance(ndarray, np.ndarray):  # users pass anything
         kind = type(ndarray)
         raise TypeError(f"expected np.ndarray (got {'numpy.' if kind.__module__ == 'numpy' else ''}{kind.__name__})")
     return _sharing(_shared(ndarray))
@@ -303,7 +303,7 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
     """`obj` as a tensor, sharing its memory where that is possible (and, with `copy=False`, only then)."""
     check_device(device)
     wanted = _dtype_or_none(dtype, "asarray")
-    made: Any = None
+    made: Tensor | None = None
     if isinstance(obj, Tensor):
         made = obj
     elif isinstance(obj, np.ndarray):
@@ -369,7 +369,7 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
 def from_dlpack(ext_tensor: Any) -> Tensor:
     """A tensor that shares the memory of anything that speaks DLPack on the CPU."""
     if isinstance(ext_tensor, Tensor):
-        return ext_tensor.detach()  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        return ext_tensor.detach()
     return _sharing(_shared(np.from_dlpack(ext_tensor)))
 
 
@@ -418,7 +418,7 @@ def legacy_tensor(cls: type[Tensor], kind: dtype, args: Sequence[Any], named: di
             raise TypeError(
                 f"expected TensorOptions(dtype={CPP[kind.name]}, device=cpu) (got TensorOptions(dtype={CPP[only.dtype.name]}, device=cpu))"
             )
-        out: Any = only.detach()  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        out = only.detach()
     elif isinstance(only, (float, complex)) or (only is not None and isinstance(only, (str, bytes))):
         if isinstance(only, (str, bytes)):
             raise _refused(only)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from ndgrad.core.primitive import (
     raw,
     recorded,
 )
-from ndgrad.core.tensor import Tensor
+from ndgrad.core.protocols import Operation, SeveralOutputs
 
 __all__ = [
     "FLOAT",
@@ -44,21 +44,23 @@ __all__ = [
     "KEEP",
     "PROMOTE",
     "Entry",
+    "Operation",
     "elementwise",
     "function",
     "general",
     "linear",
     "multilinear",
     "nondifferentiable",
+    "recorded",
     "rule_helper",
+    "several_outputs",
     "table",
 ]
 
 Function = Callable[..., Any]
-#: What a declaration gives back: the operation as a function on tensors.
-Operation = Callable[..., Tensor]
 Declarer = Callable[[Function], Operation]
 F = TypeVar("F", bound=Function)
+Result = TypeVar("Result")
 
 
 class Entry:
@@ -115,7 +117,7 @@ def _declare(
     With `zero_in_place` the in-place twin has a derivative although the operation has none: zero, for all operands.
     """
 
-    def declare(body: Function) -> Function:
+    def declare(body: Function) -> Any:
         nin = getattr(body, "nin", None)
         primitive = Primitive(_named_ufunc(body) if nin else body, family, name=name or body.__name__, **facts)
         if nin:
@@ -126,7 +128,7 @@ def _declare(
         primitives[own] = primitive
         lanes = not primitive.params and not primitive.variadic and primitive.outputs == 1 and primitive.policy != KEEP
         exposed = lanes if public is None else public
-        call: Function
+        call: Any
         if len(primitive.operands) == 1 and lanes:
             call = unary_lane(primitive)
         elif len(primitive.operands) == 2 and (lanes or (family == MULTILINEAR and not primitive.params)):
@@ -137,7 +139,7 @@ def _declare(
             call = _general_call(primitive)
         call.__name__ = call.__qualname__ = own
         call.__doc__ = doc or body.__doc__
-        call.primitive = primitive  # pyright: ignore[reportFunctionMemberAccess]  # functions take attributes
+        call.primitive = primitive
         setattr(raw, own, primitive.kernel)
         setattr(recorded, own, call)
         if exposed:
@@ -149,6 +151,11 @@ def _declare(
         return call
 
     return declare if kernel is None else declare(kernel)
+
+
+def several_outputs(operation: Operation) -> SeveralOutputs:
+    """The operation itself, as type checkers should see one with several outputs."""
+    return cast(SeveralOutputs, operation)
 
 
 def _named_ufunc(ufunc: Any) -> Function:
@@ -195,18 +202,18 @@ def elementwise(kernel: Any = None, *, partials: Sequence[Rule | None] = (), pol
 
 
 @overload
-def linear(kernel: Function, **facts: Any) -> Operation: ...
+def linear(kernel: Function, *, transpose: Rule, **facts: Any) -> Operation: ...
 @overload
-def linear(kernel: None = None, **facts: Any) -> Declarer: ...
+def linear(kernel: None = None, *, transpose: Rule, **facts: Any) -> Declarer: ...
 def linear(kernel: Any = None, *, transpose: Rule, policy: str = KEEP, **facts: Any) -> Any:
     """A linear map of its one operand, over the reals and the complex numbers alike. `transpose`: its transpose."""
     return _declare(kernel, LINEAR, rules=[transpose], policy=policy, **facts)
 
 
 @overload
-def multilinear(kernel: Function, **facts: Any) -> Operation: ...
+def multilinear(kernel: Function, *, transposes: Sequence[Rule], **facts: Any) -> Operation: ...
 @overload
-def multilinear(kernel: None = None, **facts: Any) -> Declarer: ...
+def multilinear(kernel: None = None, *, transposes: Sequence[Rule], **facts: Any) -> Declarer: ...
 def multilinear(kernel: Any = None, *, transposes: Sequence[Rule], policy: str = KEEP, **facts: Any) -> Any:
     """Linear in each operand while the others are held. `transposes`: per operand, the transpose (without conjugates)."""
     return _declare(kernel, MULTILINEAR, rules=transposes, policy=policy, **facts)
@@ -230,10 +237,24 @@ def nondifferentiable(kernel: Any = None, *, policy: str = PROMOTE, **facts: Any
     return _declare(kernel, NONDIFFERENTIABLE, policy=policy, **facts)
 
 
+class Facts(TypedDict, total=False):
+    """What `function` can be told."""
+
+    name: str | None
+    aliases: Sequence[str]
+    as_function: bool
+    method: bool
+    in_place: bool | Function
+    copies: bool
+    out: bool
+    primitive: Function | None
+    domain: tuple[float, float] | None
+
+
 @overload
-def function(body: F, **facts: Any) -> F: ...
+def function(body: F, **facts: Unpack[Facts]) -> F: ...
 @overload
-def function(body: None = None, **facts: Any) -> Callable[[F], F]: ...
+def function(body: None = None, **facts: Unpack[Facts]) -> Callable[[F], F]: ...
 def function(
     body: Function | None = None,
     *,
@@ -276,18 +297,18 @@ def rule_helper(name: str, on_raw: Function, on_recorded: Function) -> None:
     setattr(recorded, name, on_recorded)
 
 
-def with_out(function: Function, name: str) -> Function:
+def with_out(function: Callable[..., Result], name: str) -> Callable[..., Result]:
     """Add PyTorch's `out=`: the result is written into a given tensor, which is resized to fit."""
 
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
+        result: Any = function(*args, **kwargs)
         if out is None:
             return result
         if isinstance(result, tuple):
-            for target, value in zip(out, result, strict=True):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]  # a tuple of tensors
+            for target, value in zip(out, result, strict=True):
                 write_out(target, value, name)
-            return type(result)(*out) if hasattr(result, "_fields") else tuple(out)  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType,reportUnknownMemberType]  # a namedtuple
+            return type(result)(*out) if hasattr(result, "_fields") else tuple(out)  # a namedtuple
         return write_out(out, result, name)
 
     return call

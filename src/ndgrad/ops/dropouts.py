@@ -16,7 +16,7 @@ from ndgrad.ops.declare import function, general
 _SATURATION = 1.7580993408473766
 
 
-def _dropped(input: Any, p: float, train: bool, *, feature: bool = False, alpha: bool = False, in_place: bool = False) -> Tensor:
+def _dropped(input: Tensor, p: float, train: bool, *, feature: bool = False, alpha: bool = False, in_place: bool = False) -> Tensor:
     check_tensor(input, "dropout", "input", 1)
     if not 0 <= p <= 1:
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {p:g}")

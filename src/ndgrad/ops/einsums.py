@@ -241,7 +241,7 @@ def _pair(x: Any, of_x: list[str], y: Any, of_y: list[str], keep: list[str]) -> 
     return out, keep
 
 
-def _arranged(x: Any, labels: list[str], wanted: list[str]) -> Any:
+def _arranged(x: Tensor, labels: list[str], wanted: list[str]) -> Tensor:
     """The operand with its dims in the order of `wanted`, and dims of size 1 for those it lacks."""
     missing = [dim for dim in wanted if dim not in labels]
     if missing:
@@ -264,7 +264,7 @@ def _grouped(x: Any, labels: list[str], sizes: dict[str, int], groups: tuple[lis
     return x.reshape([prod(sizes[dim] for dim in group) for group in groups])
 
 
-def _settle(result: Any, labels: list[str], wanted: list[str]) -> Tensor:
+def _settle(result: Tensor, labels: list[str], wanted: list[str]) -> Tensor:
     """Sum what is left to sum, and bring the dims into the order of the output."""
     left = [labels.index(dim) for dim in labels if dim not in wanted]
     kept = [dim for dim in labels if dim in wanted]

@@ -11,8 +11,11 @@ from ndgrad.base.dtypes import bool_
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels.scattering import scatter_add
 from ndgrad.ops.arguments import check_nonempty, dims_of, one_dim, torch_arguments, unsupported, wrong
-from ndgrad.ops.declare import function, general, nondifferentiable, recorded, rule_helper
+from ndgrad.ops.declare import Operation, function, general, nondifferentiable, recorded, rule_helper
 from ndgrad.ops.reductions import row_major
+
+_largest: Any = np.maximum.reduce
+_smallest: Any = np.minimum.reduce
 
 
 # ---------------------------------------------------------------- elements by their positions along a dim
@@ -85,13 +88,13 @@ def _all_back(xp: Any, g: Any, x: Any, out: Any) -> Any:
 @general(vjp=[_all_back], node_name="MaxBackward1")
 def max_all(x: Any) -> Any:
     """The largest element."""
-    return np.maximum.reduce(x, axis=None)
+    return _largest(x, axis=None)
 
 
 @general(vjp=[_all_back], node_name="MinBackward1")
 def min_all(x: Any) -> Any:
     """The smallest element."""
-    return np.minimum.reduce(x, axis=None)
+    return _smallest(x, axis=None)
 
 
 def _select(x: Any, finder: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
@@ -116,13 +119,13 @@ def min_dim(x: Any, *, dim: int, keepdim: bool = False) -> Any:
 @general(vjp=[_shared], node_name="AmaxBackward0")
 def amax_dims(x: Any, *, dims: tuple[int, ...], keepdim: bool = False) -> Any:
     """The largest elements over some dims."""
-    return row_major(np.maximum.reduce(x, axis=dims, keepdims=keepdim), x)
+    return row_major(_largest(x, axis=dims, keepdims=keepdim), x)
 
 
 @general(vjp=[_shared], node_name="AminBackward0")
 def amin_dims(x: Any, *, dims: tuple[int, ...], keepdim: bool = False) -> Any:
     """The smallest elements over some dims."""
-    return row_major(np.minimum.reduce(x, axis=dims, keepdims=keepdim), x)
+    return row_major(_smallest(x, axis=dims, keepdims=keepdim), x)
 
 
 def _extreme(name: str, given: Any, dim: Any, keepdim: bool, other: Any) -> Any:
@@ -170,7 +173,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     return _extreme("min", input, dim, keepdim, other)
 
 
-def _amount(name: str, primitive: Any, given: Tensor, dim: Any, keepdim: bool) -> Tensor:
+def _amount(name: str, primitive: Operation, given: Tensor, dim: Any, keepdim: bool) -> Tensor:
     whole = dim is None or dim in ((), [])
     if given.dtype.is_complex:
         unsupported(f"{name[1:]}_values_cpu", given.dtype)
@@ -208,7 +211,7 @@ def _aminmax_back(xp: Any, g: Any, x: Any, out0: Any, out1: Any, dims: tuple[int
 @general(vjp=[_aminmax_back], outputs=2, node_name="AminmaxBackward0")
 def aminmax_dims(x: Any, *, dims: tuple[int, ...], keepdim: bool = False) -> Any:
     """The smallest and the largest elements."""
-    return row_major(np.minimum.reduce(x, axis=dims, keepdims=keepdim), x), row_major(np.maximum.reduce(x, axis=dims, keepdims=keepdim), x)
+    return row_major(_smallest(x, axis=dims, keepdims=keepdim), x), row_major(_largest(x, axis=dims, keepdims=keepdim), x)
 
 
 @function(out=True, primitive=aminmax_dims)
@@ -247,7 +250,7 @@ def argmin_dim(x: Any, *, dim: int | None, keepdim: bool = False) -> Any:
     return _position(np.argmin, x, dim, keepdim)
 
 
-def _find(name: str, primitive: Any, given: Tensor, dim: Any, keepdim: bool) -> Tensor:
+def _find(name: str, primitive: Operation, given: Tensor, dim: Any, keepdim: bool) -> Tensor:
     if given.dtype.is_complex or given.dtype is bool_:
         raise RuntimeError(f"{name}(): does not support {'bool' if given.dtype is bool_ else 'complex'} input")
     shape = given._a.shape

@@ -73,7 +73,7 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
         order = _row_order(rows)
         starts = _starts_of_runs(rows[order])
         values, shape = _slices(array, order[starts], axis), (array.shape[axis],)
-    inverse = None
+    inverse: Any = None
     if return_inverse:
         inverse = np.empty(len(order), np.int64)
         inverse[order] = np.cumsum(starts) - 1

@@ -113,7 +113,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     if isinstance(indices, Tensor) and indices._a.dtype != np.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {TYPE_NAMES[indices.dtype.name]}")
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        return gather(input.reshape(-1), 0, indices.reshape(-1))
     shape, own = input._a.shape, indices._a.shape
     if len(shape) != len(own):
         raise RuntimeError(
@@ -243,7 +243,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of all elements that are not zero: one per row, or with `as_tuple` one tensor per dim."""
     if not as_tuple:
         return positions(input)
-    return unbind(positions(input if input._a.ndim else input.detach().reshape(1)), 1)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+    return unbind(positions(input if input._a.ndim else input.detach().reshape(1)), 1)
 
 
 @function

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,7 +14,7 @@ from ndgrad.base.types import Shape
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels import indexing as kernels
 from ndgrad.kernels.striding import dense_copy
-from ndgrad.ops.declare import function, general, rule_helper
+from ndgrad.ops.declare import Operation, function, general, rule_helper
 from ndgrad.ops.pieces import range_of, selected, slice_range, unbind
 from ndgrad.ops.shape import alias, expand_to, unsqueeze_dim
 
@@ -88,10 +89,10 @@ def _with_operands(body: Any, name: str, operands: tuple[str, ...], params: tupl
     return body
 
 
-_many: dict[int, tuple[Any, Any, Any, Any]] = {}
+_many: dict[int, tuple[Operation, Operation, Operation, Operation]] = {}
 
 
-def index_primitives(count: int) -> tuple[Any, Any, Any, Any]:
+def index_primitives(count: int) -> tuple[Operation, Operation, Operation, Operation]:
     """For a number of index tensors: reading, its transpose, writing, and writing straight into the operand's memory."""
     found = _many.get(count)
     if found is None:
@@ -99,7 +100,7 @@ def index_primitives(count: int) -> tuple[Any, Any, Any, Any]:
     return found
 
 
-def _declare(count: int) -> tuple[Any, Any, Any, Any]:
+def _declare(count: int) -> tuple[Operation, Operation, Operation, Operation]:
     names = tuple(f"index{i}" for i in range(count))
     no_rules = (None,) * count
     read_name, back_name, write_name = f"index_{count}", f"index_{count}_backward", f"index_put_{count}"
@@ -419,7 +420,7 @@ function(get_item, name="__getitem__", as_function=False)
 
 
 @function(name="__iter__", as_function=False)
-def iterate(self: Tensor) -> Any:
+def iterate(self: Tensor) -> Iterator[Tensor]:
     """The parts along the first dim."""
     if not self._a.ndim:
         raise TypeError("iteration over a 0-d tensor")

@@ -97,7 +97,7 @@ def stack_tensors(tensors: Any, *, dim: int) -> Any:
     """Tensors of one shape along a new dim."""
     shape = np.shape(tensors[0])
     out = np.empty((*shape[:dim], len(tensors), *shape[dim:]), tensors[0].dtype)
-    lead = (slice(None),) * dim
+    lead: tuple[Any, ...] = (slice(None),) * dim
     for position, part in enumerate(tensors):
         out[(*lead, position)] = part
     return out
@@ -146,7 +146,7 @@ def column_stack(tensors: Any) -> Tensor:
     if not given:
         raise RuntimeError("column_stack expects a non-empty TensorList")
     columns = tuple(
-        tensor.reshape(tensor._a.size, 1) if tensor._a.ndim <= 1 else tensor  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        tensor.reshape(tensor._a.size, 1) if tensor._a.ndim <= 1 else tensor
         for tensor in given
     )
     return _cat(columns, 1)

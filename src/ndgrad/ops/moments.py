@@ -108,7 +108,7 @@ def _spread(name: str, primitive: Any, input: Tensor, dim: Any, unbiased: Any, k
     dims = dims_of(dim, input._a.ndim, name)
     less = (1 if unbiased is None or unbiased else 0) if correction is None else correction
     out = primitive(input, dims=dims, correction=less, keepdim=bool(keepdim))
-    first: Any = out[0] if isinstance(out, tuple) else out  # pyright: ignore[reportUnknownVariableType]  # two tensors
+    first: Any = out[0] if isinstance(out, tuple) else out
     if first._a.size and _free(input._a.shape, dims, less) <= 0:
         warnings.warn(
             f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input numel divided by "
@@ -123,14 +123,16 @@ def _spread(name: str, primitive: Any, input: Tensor, dim: Any, unbiased: Any, k
 @torch_arguments
 def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
     """The variance, over all dims or over `dim`; `correction` is taken off the number of elements (1 unless given)."""
-    return _spread("var", var_dims, input, dim, unbiased, keepdim, correction)
+    out: Tensor = _spread("var", var_dims, input, dim, unbiased, keepdim, correction)
+    return out
 
 
 @function(out=True, primitive=std_dims)
 @torch_arguments
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
     """The standard deviation, over all dims or over `dim`; `correction` is taken off the number of elements (1 unless given)."""
-    return _spread("std", std_dims, input, dim, unbiased, keepdim, correction)
+    out: Tensor = _spread("std", std_dims, input, dim, unbiased, keepdim, correction)
+    return out
 
 
 @function(method=False, primitive=var_mean_dims)
@@ -150,7 +152,7 @@ def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
 # ---------------------------------------------------------------- several variables
 @function
 @torch_arguments
-def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Any:
+def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
     """The covariance matrix of variables that stand in rows, their observations in columns.
 
     `fweights` says how often each observation occurred, `aweights` how much it weighs.
@@ -187,7 +189,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
         second = total if aweights is None or correction == 0 else (weights * aweights).sum() / total
         free = total - correction * second if aweights is not None else total - correction
     if isinstance(free, Tensor):
-        free = free.clamp(min=0)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        free = free.clamp(min=0)
     elif free <= 0:
         warnings.warn(
             "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.",
@@ -203,7 +205,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
 
 @function
 @torch_arguments
-def corrcoef(input: Tensor) -> Any:
+def corrcoef(input: Tensor) -> Tensor:
     """The correlation coefficients of variables that stand in rows, their observations in columns."""
     if input._a.ndim > 2:
         raise RuntimeError(f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input._a.ndim} dimensions")

@@ -38,7 +38,8 @@ def vector_norm_of(x: Any, p: float, dims: Dims | None, keepdim: bool) -> Any:
     if math.isinf(p):
         if size.size == 0 and p > 0:
             size = size.sum(axis=dims, keepdims=True)
-        return row_major((np.maximum if p > 0 else np.minimum).reduce(size, axis=dims, keepdims=keepdim), x)
+        reduce: Any = (np.maximum if p > 0 else np.minimum).reduce
+        return row_major(reduce(size, axis=dims, keepdims=keepdim), x)
     return np.power(reduce_add(np.power(size, size.dtype.type(p)), dims, keepdim), size.dtype.type(1 / p))
 
 
@@ -126,7 +127,7 @@ def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
 
 
 # ---------------------------------------------------------------- matrices
-def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: dtype | None = None) -> Any:
+def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
     """The norm of order `ord` of matrices: 'fro', 'nuc', 1, -1, 2, -2, inf or -inf."""
     if isinstance(dim, int) or len(dim) != 2:
         raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dim if isinstance(dim, int) else ' '.join(map(str, dim))}")
@@ -153,7 +154,7 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     return extreme(sums, dims=(axis,), keepdim=keepdim)
 
 
-def _singular_norm(A: Any, ord: Any, rows: int, columns: int, keepdim: bool) -> Any:
+def _singular_norm(A: Tensor, ord: Any, rows: int, columns: int, keepdim: bool) -> Tensor:
     """The sum of the singular values, or the largest or smallest of them."""
     others = [axis for axis in range(A._a.ndim) if axis not in (rows, columns)]
     values = singular_values(recorded.permute_dims(A, dims=(*others, rows, columns)))
@@ -202,7 +203,7 @@ def singular_adjoint(x: Any, y: Any) -> Any:
     return np.matmul(left * x[..., None, :], right)
 
 
-def any_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Any:
+def any_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
     """A vector norm, or a matrix norm where `ord` and the number of dims call for one."""
     if ord is None:
         return vector_norm(A, 2, dim, keepdim, dtype=dtype)
@@ -218,7 +219,7 @@ def any_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False,
 # ---------------------------------------------------------------- the older functions
 @function
 @torch_arguments
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: dtype | None = None) -> Any:
+def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
     """The norm of order `p` over `dim`, or over all elements; 'fro' is the 2-norm."""
     if isinstance(p, str):
         if p == "fro":
@@ -257,7 +258,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
 
 @function(method=False)
 @torch_arguments
-def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along `dim`; norms count as at least `eps`."""
     wanted = result_dtype((x1, x2))
     if not wanted.is_floating_point:

@@ -10,7 +10,7 @@ from ndgrad.base.shapes import as_int, as_shape, wrap_dim
 from ndgrad.base.types import Shape
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.striding import address, laid_out, owner_of, strided
-from ndgrad.ops.declare import function, linear
+from ndgrad.ops.declare import function, linear, several_outputs
 from ndgrad.ops.shape import element_strides
 
 ALL = slice(None)
@@ -124,6 +124,7 @@ def _joined(xp: Any, g: Any, dim: int) -> Any:
     return xp.cat_tensors(g, dim=dim)
 
 
+@several_outputs
 @linear(transpose=_joined, view=True, outputs=0, node_name="SplitBackward0")
 def split_evenly(x: Any, *, split_size: int, dim: int) -> Any:
     """Chunks of one size, the last one perhaps smaller."""
@@ -132,6 +133,7 @@ def split_evenly(x: Any, *, split_size: int, dim: int) -> Any:
     return [_range(x, dim, start, min(start + split_size, size)) for start in starts]
 
 
+@several_outputs
 @linear(transpose=_joined, view=True, outputs=0, node_name="SplitWithSizesBackward0")
 def split_sizes(x: Any, *, sizes: tuple[int, ...], dim: int) -> Any:
     """Chunks of the given sizes."""
@@ -143,6 +145,7 @@ def split_sizes(x: Any, *, sizes: tuple[int, ...], dim: int) -> Any:
     return parts
 
 
+@several_outputs
 @linear(transpose=_joined, outputs=0, node_name="UnsafeSplitBackward0")
 def split_unsafely(x: Any, *, sizes: tuple[int, ...], dim: int) -> Any:
     """Chunks that share memory with `x` although nobody keeps track of it."""
@@ -153,6 +156,7 @@ def _range(x: Any, dim: int, start: int, stop: int) -> Any:
     return slice_range.primitive.kernel(x, dim=dim, start=start, stop=stop)
 
 
+@several_outputs
 @linear(transpose=lambda xp, g, dim: xp.stack_tensors(g, dim=dim), view=True, outputs=0, node_name="UnbindBackward0")
 def unbind_dim(x: Any, *, dim: int) -> Any:
     """The parts at every position of a dim, without that dim."""
@@ -214,7 +218,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def _untracked(name: str, views: Any) -> None:
     def split(input: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
         dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
-        sizes = tuple(part._a.shape[dim] for part in views(input.detach(), *args, **kwargs))  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        sizes = tuple(part._a.shape[dim] for part in views(input.detach(), *args, **kwargs))
         return split_unsafely(input, sizes=sizes, dim=wrap_dim(dim, input._a.ndim)) if sizes else ()
 
     split.__name__, split.__doc__ = name, f"What `{views.__name__}` gives, but not tracked as views: changing them in place is unsafe."
@@ -437,7 +441,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 @function
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """A matrix with all elements on a diagonal."""
-    return embed_diagonal(input.reshape(-1), offset=offset, dim1=0, dim2=1)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+    return embed_diagonal(input.reshape(-1), offset=offset, dim1=0, dim2=1)
 
 
 # ---------------------------------------------------------------- arbitrary strides

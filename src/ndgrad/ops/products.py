@@ -294,7 +294,7 @@ def _node(kind_of: type[Node], parents: tuple[Any, ...], saved: Any, shape: tupl
     return node
 
 
-def product(input: Tensor, other: Tensor) -> Tensor:
+def product(input: Any, other: Any) -> Tensor:
     """`matmul` for operands of any ranks, made of the products above as PyTorch makes it."""
     try:
         x, y = input._a, other._a
@@ -340,7 +340,7 @@ def _folded(input: Any, other: Any) -> Tensor:
     tall = batch.reshape(prod(shape[:-1]), shape[-1])
     if matrix._a.ndim == 1:
         return reshape_to(_mv_lane(tall, matrix), shape=shape[:-1])
-    out: Any = reshape_to(_mm_lane(tall, matrix), shape=(*shape[:-1], matrix._a.shape[1]))
+    out = reshape_to(_mm_lane(tall, matrix), shape=(*shape[:-1], matrix._a.shape[1]))
     return out.mT.contiguous() if flipped else out
 
 
@@ -385,5 +385,5 @@ def operand_product(x: Any, y: Any) -> Any:
     """What the operator @ comes to: numbers and other foreign operands are left to Python, which says that they do not go together."""
     known = (Tensor, np.ndarray)
     if isinstance(x, known) and isinstance(y, known):
-        return product(x, y)  # pyright: ignore[reportArgumentType]  # which says what is wrong with an array
+        return product(x, y)  # which says what is wrong with an array
     return NotImplemented

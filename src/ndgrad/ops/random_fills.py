@@ -17,12 +17,12 @@ from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import distributions
 from ndgrad.ops.arguments import check_tensor, type_name
 from ndgrad.ops.creation import finish, read_size
-from ndgrad.ops.declare import function, general
+from ndgrad.ops.declare import Operation, function, general
 from ndgrad.ops.products import cpp_name
 from ndgrad.ops.random_numbers import Generator, _made, engine_of, read_int
 
 
-def _erasing(name: str, node_name: str) -> Any:
+def _erasing(name: str, node_name: str) -> Operation:
     """The history of a tensor that was overwritten with random numbers: no gradient goes back to what was there before."""
 
     def kernel(x: Any) -> Any:
@@ -272,7 +272,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     return _without_gradient(_bernoulli_history, input, made)
 
 
-def _without_gradient(history: Any, source: Tensor, made: Tensor) -> Tensor:
+def _without_gradient(history: Operation, source: Tensor, made: Tensor) -> Tensor:
     """What was drawn, with a node where the source has one: through it flow zeros."""
     if not (modes.is_grad_enabled() and source.requires_grad):
         return made
@@ -326,7 +326,7 @@ def normal(
         return _made("normal", shape, dtype, out, requires_grad, lambda tensor: normal_(tensor, mean, std, generator=generator))
     engine = engine_of(generator, "normal")
     centre = np.asarray(mean._a) if by_mean else _number("normal", "mean", 1, mean)
-    spread = np.asarray(std._a) if by_std else _number("normal", "std", 2, std)
+    spread: Any = np.asarray(std._a) if by_std else _number("normal", "std", 2, std)
     source: Any = mean if by_mean else std
     if by_std:
         if spread.dtype.kind == "c":
@@ -334,13 +334,13 @@ def normal(
         if not np.all(spread >= 0):
             raise RuntimeError(f"normal expects all elements of std >= 0.0; the smallest is {np.min(spread)}")
     else:
-        _check_std(float(spread))  # pyright: ignore[reportArgumentType]  # a number here
+        _check_std(float(spread))
     shape = broadcast_shapes(np.shape(centre), np.shape(spread))
     _check_normal(source)
     made = finish(np.empty(shape, source._a.dtype))
     run_quietly(distributions.normal_elementwise_, engine, made._memory(), centre, spread)
     if out is not None:
-        return out.copy_(made)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        return out.copy_(made)
     if by_mean and by_std:
         if not (modes.is_grad_enabled() and (mean.requires_grad or std.requires_grad)):
             return made

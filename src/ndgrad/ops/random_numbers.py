@@ -257,7 +257,7 @@ def randint(
         out,
         requires_grad,
         lambda tensor: tensor.random_(low, high, generator=generator),
-        int64,  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        int64,
     )
 
 
@@ -284,7 +284,7 @@ def read_int(name: str, argument: str, position: int, value: Any) -> int:
     """An argument that must be a whole number of 64 bits."""
     if not hasattr(value, "__index__"):
         raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be int, not {type(value).__name__}")
-    number = value.__index__()
+    number: int = value.__index__()
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"Overflow when unpacking long long: '{argument}' is {number}")
     return number

@@ -381,7 +381,7 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = 
 @function
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """A copy with `src` at one position of a dim."""
-    part = pieces.select(input.detach(), dim, index)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+    part = pieces.select(input.detach(), dim, index)
     _check_part(src._a.shape, part._a.shape)
     axis = wrap_dim(dim, input._a.ndim)
     return position_replaced(input, _cast_like(src, input), dim=axis, index=index % input._a.shape[axis])
@@ -390,14 +390,14 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
 @function
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """A copy with `src` on a diagonal."""
-    part = pieces.diagonal(input.detach(), offset, dim1, dim2)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+    part = pieces.diagonal(input.detach(), offset, dim1, dim2)
     _check_part(src._a.shape, part._a.shape)
     rank = input._a.ndim
     return diagonal_replaced(input, _cast_like(src, input), offset=offset, dim1=wrap_dim(dim1, rank), dim2=wrap_dim(dim2, rank))
 
 
 def _cast_like(src: Tensor, input: Tensor) -> Tensor:
-    return src.to(input.dtype)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+    return src.to(input.dtype)
 
 
 # ---------------------------------------------------------------- a tensor that changes its own shape

@@ -15,7 +15,8 @@ from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, general, linear, nondifferentiable, rule_helper
 from ndgrad.ops.shape import reshape_to
 
-_add_reduce = np.add.reduce
+_add_reduce: Any = np.add.reduce
+_multiply_reduce: Any = np.multiply.reduce
 
 
 def reduce_add(x: Any, dims: tuple[int, ...] | None, keepdim: bool = False, dtype: Any = None) -> Any:
@@ -163,20 +164,19 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 
 @function(out=True)
 @torch_arguments
-def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean of the elements that are not nan."""
     if input.dtype.category < FLOATING:
         raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {type_name(input.dtype)}")
-    total: Any = nansum(input, dim, keepdim, dtype=dtype)
-    valid: Any = input == input
-    return total / sum(valid, dim, keepdim)
+    total = nansum(input, dim, keepdim, dtype=dtype)
+    return total / sum(input == input, dim, keepdim)
 
 
 # ---------------------------------------------------------------- products
 def _prod_reduce(x: Any, axis: Any, keepdim: bool, dtype: Any) -> Any:
     if x.dtype.char == "e" and (dtype is None or dtype.char == "e"):
-        return np.multiply.reduce(x, axis=axis, keepdims=keepdim, dtype=np.float32).astype(np.float16)
-    return row_major(np.multiply.reduce(x, axis=axis, keepdims=keepdim, dtype=dtype), x)
+        return _multiply_reduce(x, axis=axis, keepdims=keepdim, dtype=np.float32).astype(np.float16)
+    return row_major(_multiply_reduce(x, axis=axis, keepdims=keepdim, dtype=dtype), x)
 
 
 def _others(xp: Any, g: Any, x: Any, out: Any, dim: int) -> Any:

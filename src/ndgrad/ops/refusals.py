@@ -42,7 +42,8 @@ def forbidden(kinds: str, message: str, error: type[Exception] = RuntimeError) -
 
 def holds_complex(x: Any) -> bool:
     """Whether a rule's residual is complex, be it a payload or a tensor."""
-    return getattr(x, "_a", x).dtype.kind == "c"
+    kind: str = getattr(x, "_a", x).dtype.kind
+    return kind == "c"
 
 
 def both(*checks: Check) -> Check:

@@ -203,7 +203,7 @@ def change_along(x: Any, *, dim: int) -> Any:
 
 @function(out=True)
 @torch_arguments
-def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Any:
+def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
     """The `n`-th forward difference along `dim`; for bools, where neighbours differ."""
     if input._a.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
@@ -216,7 +216,7 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None
             raise RuntimeError("diff expects prepend or append to be the same dimension as input")
     if n == 0:
         return recorded.clone(input)  # without what was to be prepended, as in PyTorch
-    x: Any = recorded.cat_tensors(parts, dim=axis) if len(parts) > 1 else input
+    x = recorded.cat_tensors(parts, dim=axis) if len(parts) > 1 else input
     for _ in range(min(n, x._a.shape[axis])):
         x = change_along(x, dim=axis) if x.dtype is bool_ else difference_along(x, dim=axis)
     return x
@@ -248,7 +248,7 @@ def _check_steps(function: str, x: Any, dx: Any) -> None:
 
 
 @function(method=False, aliases=("trapz",))
-def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Any:
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integral along `dim` by the trapezoidal rule, of samples `dx` (1 unless given) apart or at the places `x`."""
     _check_steps("trapezoid", x, dx)
     axis = one_dim(dim, y._a.ndim, "trapezoid")
@@ -261,7 +261,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
 
 
 @function(method=False)
-def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Any:
+def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The running integral along `dim` by the trapezoidal rule."""
     _check_steps("cumulative_trapezoid", x, dx)
     axis = one_dim(dim, y._a.ndim, "cumulative_trapezoid")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def _run(pair: tuple[Any, Any], in_place: bool, name: str, target: Tensor, opera
     return write_in_memory(target, name, pair[1], pair[0], operands, **params) if in_place else pair[0](target, *operands, **params)
 
 
-def _twins(body: Any, name: str) -> None:
+def _twins(body: Callable[..., Tensor], name: str) -> None:
     """Expose `body(in_place, input, ...)` as `name` and `name_`."""
 
     def plain(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -246,7 +247,7 @@ def _index_reduce(
         unsupported("index_func_", input.dtype)
     axis = _check_rows("index_reduce", input, dim, index, source)
     shape = source._a.shape
-    column = index.reshape(tuple(-1 if other == axis else 1 for other in range(len(shape))))  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+    column = index.reshape(tuple(-1 if other == axis else 1 for other in range(len(shape))))
     whole = expand_to(column, shape=shape)
     return _run(_index_reduce_pair, in_place, "index_reduce_", input, (source, whole), dim=axis, reduce=reduce, include_self=include_self)
 
@@ -387,7 +388,7 @@ def _index_fill(in_place: bool, input: Tensor, dim: int, index: Tensor, value: A
     if isinstance(value, Tensor):
         if value._a.ndim:
             raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._a.ndim} dimension(s).")
-        value = value if value._a.dtype == input._a.dtype else value.to(input.dtype)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        value = value if value._a.dtype == input._a.dtype else value.to(input.dtype)
     elif isinstance(value, complex) and input._a.dtype.kind != "c":
         raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
     indexing.check_index(np.asarray(index._a), shape[axis] if shape else 1, axis)
@@ -465,7 +466,7 @@ def _masked_fill(in_place: bool, input: Tensor, mask: Tensor, value: Any) -> Ten
         kind = input.dtype.name if input.dtype.is_floating_point else f"{input.dtype.name}_t"
         raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
     if value._a.dtype != input._a.dtype:
-        value = value.to(input.dtype)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        value = value.to(input.dtype)
     return _run(_fill_tensor_pair, in_place, "masked_fill_", input, (value, mask))
 
 

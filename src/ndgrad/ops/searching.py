@@ -22,7 +22,7 @@ from ndgrad.ops.pieces import unbind
 @nondifferentiable(policy="keep", public=False)
 def sorted_positions(boundaries: Any, x: Any, *, right: bool, int32: bool) -> Any:
     """For each value the position in its (sorted) row of boundaries before which it belongs."""
-    side = "right" if right else "left"
+    side: Any = "right" if right else "left"
     if boundaries.ndim == 1:
         found = np.asarray(np.searchsorted(boundaries, x, side))
     elif not boundaries.size or not x.size:
@@ -86,7 +86,7 @@ def searchsorted(
         if sorter._a.dtype != np.int64:
             raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {sorter.dtype.name}")
         sorted_sequence = wrap(np.take_along_axis(sorted_sequence._a, sorter._a, -1))
-    boundaries, values = _common(sorted_sequence.detach(), input.detach() if isinstance(input, Tensor) else input)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+    boundaries, values = _common(sorted_sequence.detach(), input.detach() if isinstance(input, Tensor) else input)
     return sorted_positions(boundaries, values, right=right, int32=out_int32)
 
 

@@ -210,13 +210,12 @@ def _adjoint(self: Tensor) -> Tensor:
 
 
 def _conjugated(tensor: Tensor) -> Tensor:
-    return tensor.conj() if tensor.dtype.is_complex else tensor  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+    return tensor.conj() if tensor.dtype.is_complex else tensor
 
 
-Tensor.T = property(_reversed_dims)  # pyright: ignore[reportAttributeAccessIssue]  # a property cannot be bound through the table
-Tensor.mT = property(_matrix_transposed)  # pyright: ignore[reportAttributeAccessIssue]  # likewise
-Tensor.H = property(_conjugate_transposed)  # pyright: ignore[reportAttributeAccessIssue]  # likewise
-Tensor.mH = property(_adjoint)  # pyright: ignore[reportAttributeAccessIssue]  # likewise
+# properties, which cannot be bound through the table
+for _name, _read in (("T", _reversed_dims), ("mT", _matrix_transposed), ("H", _conjugate_transposed), ("mH", _adjoint)):
+    setattr(Tensor, _name, property(_read))
 
 
 @function(aliases=("moveaxis",))

@@ -65,8 +65,8 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 def msort(input: Tensor) -> Tensor:
     """The elements in order along the first dim."""
     _check_order(input)
-    found: Any = sort_along(input, dim=0, descending=False)
-    return found[0]
+    values: Tensor = sort_along(input, dim=0, descending=False)[0]
+    return values
 
 
 # ---------------------------------------------------------------- the largest few
@@ -205,7 +205,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
 _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
-def _quantile(name: str, input: Tensor, q: Any, dim: Any, keepdim: bool, interpolation: str, skip_nan: bool) -> Any:
+def _quantile(name: str, input: Tensor, q: Any, dim: Any, keepdim: bool, interpolation: str, skip_nan: bool) -> Tensor:
     if input._a.size == 0:
         raise RuntimeError(f"{name}() input tensor must be non-empty")
     if input.dtype not in (float32, float64):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ndgrad.base.dtypes import from_numpy_dtype
-from ndgrad.core.primitive import raw, result_dtype
+from ndgrad.core.primitive import Rule, raw, result_dtype
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.conversion import cast
-from ndgrad.ops.declare import function, general
+from ndgrad.ops.declare import Operation, function, general
 from ndgrad.ops.products import check_bmm, check_mv, check_tensors, check_vectors, cpp_name, no_bool, type_name
 
 
@@ -24,7 +23,7 @@ def _conjugate(number: Any) -> Any:
     return number.conjugate() if isinstance(number, complex) else number
 
 
-def _sum_of_product(name: str, node_name: str, multiply: Callable[..., Any], left: Callable[..., Any], right: Callable[..., Any]) -> Any:
+def _sum_of_product(name: str, node_name: str, multiply: Rule, left: Rule, right: Rule) -> Operation:
     """The primitive `beta * x + alpha * multiply(y, z)`; `left` and `right` are the adjoints of the product in y and z."""
 
     def kernel(x: Any, y: Any, z: Any, *, beta: Any, alpha: Any) -> Any:

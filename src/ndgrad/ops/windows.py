@@ -131,7 +131,7 @@ def kaiser_window(
 
 
 @function(method=False)
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """The matrix of the powers of a vector's elements, the highest first unless `increasing`."""
     check_tensor(x, "vander", "x", 1)
     if x._a.ndim != 1:
@@ -141,9 +141,8 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
         raise RuntimeError(f"N must be non-negative. It is {count}.")
     if x.dtype.category < 2:
         x = cast(x, int64)
-    column: Any = x
-    powers = column.new_ones((x._a.size, min(count, 1)))
+    powers = x.new_ones((x._a.size, min(count, 1)))
     if count > 1:
         # PyTorch takes the running product in place, where its backward then misses the values it saved
-        powers = cat([powers, column.unsqueeze(1).expand(-1, count - 1).cumprod(1)], 1)
+        powers = cat([powers, x.unsqueeze(1).expand(-1, count - 1).cumprod(1)], 1)
     return powers if increasing else powers.flip(1)

@@ -127,7 +127,7 @@ def is_in_place(name: str) -> bool:
 def in_dtype_of(x: Any, payload: Any) -> Any:
     """An operand as its kernel saw it."""
     if isinstance(x, Tensor):
-        return x if x._a.dtype == payload.dtype else x.to(wrap(payload).dtype)  # pyright: ignore[reportAttributeAccessIssue]  # bound in ops
+        return x if x._a.dtype == payload.dtype else x.to(wrap(payload).dtype)
     return x
 
 

@@ -54,11 +54,13 @@ def make_tensor(
 
 
 def _bounds(wanted: dtype, kind: np.dtype[Any], low: float | None, high: float | None) -> tuple[float, float]:
+    least: float
+    most: float
     if wanted.category == BOOL:
         lowest, highest, least, most = 0, 2, 0, 2
     elif wanted.category == INTEGER:
-        limits = np.iinfo(kind)
-        least, most = int(limits.min), int(limits.max)
+        whole = np.iinfo(kind)
+        least, most = int(whole.min), int(whole.max)
         lowest, highest = (0 if least == 0 else -9), 10
     else:
         limits = np.finfo(kind)

@@ -65,10 +65,6 @@ def describe(value: Any) -> str:
     return repr(value)
 
 
-#: A tensor. Its methods are bound in `ops`, where a type checker does not see them.
-Made = Any
-
-
 class Maker:
     """Makes the tensors of a sample; the same seed gives the same values in every dtype and layout.
 
@@ -81,7 +77,7 @@ class Maker:
         self.requires_grad = requires_grad
         self.generator = np.random.default_rng([seed, 20231])
 
-    def __call__(self, *shape: int, low: float = -2.0, high: float = 2.0, grad: bool = True) -> Made:
+    def __call__(self, *shape: int, low: float = -2.0, high: float = 2.0, grad: bool = True) -> Tensor:
         """Uniform in [low, high); for complex types both parts are."""
         values: Any = self.generator.uniform(low, high, shape)
         imaginary = self.generator.uniform(low, high, shape)
@@ -89,19 +85,19 @@ class Maker:
             values = values + 1j * imaginary
         return self.data(values, grad=grad)
 
-    def positive(self, *shape: int, grad: bool = True) -> Made:
+    def positive(self, *shape: int, grad: bool = True) -> Tensor:
         return self(*shape, low=0.3, high=2.3, grad=grad)
 
-    def unit(self, *shape: int, grad: bool = True) -> Made:
+    def unit(self, *shape: int, grad: bool = True) -> Tensor:
         return self(*shape, low=0.1, high=0.9, grad=grad)
 
-    def distinct(self, *shape: int, shift: float = 0.0, grad: bool = True) -> Made:
+    def distinct(self, *shape: int, shift: float = 0.0, grad: bool = True) -> Tensor:
         """No two values closer than 0.3, none nearer to zero than 0.1; with another `shift`, distinct from those without."""
         count = int(np.prod(shape))
         values = (self.generator.permutation(count) - count // 2) * 0.3 + 0.1 + shift
         return self.data(values.reshape(shape), grad=grad)
 
-    def data(self, values: Any, *, grad: bool = True) -> Made:
+    def data(self, values: Any, *, grad: bool = True) -> Tensor:
         """Given numbers in the sample's dtype."""
         array = np.asarray(values)
         single = np.complex64 if array.dtype.kind == "c" else np.float32
@@ -113,7 +109,7 @@ class Maker:
             out.requires_grad = True
         return out
 
-    def real(self, *shape: int, low: float = -2.0, high: float = 2.0, grad: bool = True) -> Made:
+    def real(self, *shape: int, low: float = -2.0, high: float = 2.0, grad: bool = True) -> Tensor:
         """Real whatever the sample's dtype."""
         previous, self.dtype = self.dtype, self.dtype.to_real()
         try:
@@ -121,7 +117,7 @@ class Maker:
         finally:
             self.dtype = previous
 
-    def complex(self, *shape: int, grad: bool = True) -> Made:
+    def complex(self, *shape: int, grad: bool = True) -> Tensor:
         """Complex, of the sample's precision."""
         previous, self.dtype = self.dtype, self.dtype.to_complex()
         try:
@@ -129,17 +125,17 @@ class Maker:
         finally:
             self.dtype = previous
 
-    def constant(self, *shape: int, low: float = -2.0, high: float = 2.0) -> Made:
+    def constant(self, *shape: int, low: float = -2.0, high: float = 2.0) -> Tensor:
         """A tensor that wants no gradient."""
         return self(*shape, low=low, high=high, grad=False)
 
-    def integers(self, *shape: int, low: int = 0, high: int = 5) -> Made:
+    def integers(self, *shape: int, low: int = 0, high: int = 5) -> Tensor:
         return wrap(self._laid_out(np.asarray(self.generator.integers(low, high, shape))))
 
-    def index(self, values: Any) -> Made:
+    def index(self, values: Any) -> Tensor:
         return wrap(self._laid_out(np.asarray(values, numpy_dtype(int64))))
 
-    def mask(self, *shape: int) -> Made:
+    def mask(self, *shape: int) -> Tensor:
         """A bool tensor with both values in it, if it has at least two elements."""
         values = self.generator.permutation(np.arange(int(np.prod(shape))) % 2 == 0).reshape(shape)
         return wrap(self._laid_out(values.astype(numpy_dtype(bool_))))

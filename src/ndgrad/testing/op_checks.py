@@ -38,6 +38,11 @@ from ndgrad.testing.samples import default_spec, function_of, spec_of
 RTOL, ATOL = 2e-5, 2e-6
 
 
+def about(*subjects: object) -> Callable[[str], str]:
+    """For `assert_close`: a message that says what it is about."""
+    return lambda text: ": ".join([*map(str, subjects), text])
+
+
 def random_like(arrays: Sequence[Any], seed: int) -> list[Any]:
     """Random numbers in the shapes and dtypes of some arrays: cotangents, tangents, directions."""
     generator = np.random.default_rng([seed, 77])
@@ -162,7 +167,7 @@ def check_single_precision(name: str, narrow: dtype, wide: dtype) -> None:
         assert len(ours) == len(theirs), f"{small}: {len(ours)} outputs in {narrow}, {len(theirs)} in {wide}"
         for x, y in zip(ours, theirs, strict=True):
             assert x.dtype in (counterpart.get(y.dtype, y.dtype), y.dtype), f"{small}: {x.dtype} where {wide} gives {y.dtype}"
-            assert_close(x, y, rtol=2e-4, atol=2e-5, equal_nan=True, check_dtype=False, msg=lambda text, case=small: f"{case}: {text}")
+            assert_close(x, y, rtol=2e-4, atol=2e-5, equal_nan=True, check_dtype=False, msg=about(small))
         differentiable = [(x, y) for x, y in zip(ours, theirs, strict=True) if x.requires_grad and not x.is_leaf]
         if not differentiable or not small.leaves:
             continue
@@ -177,7 +182,7 @@ def check_noncontiguous(name: str) -> None:
     """Arguments that skip memory give what contiguous ones give, gradients too."""
     for spread, plain in zip(cases_of(name, noncontiguous=True), cases_of(name), strict=True):
         ours, theirs = flatten(spread.call()), flatten(plain.call())
-        assert_close(ours, theirs, rtol=1e-12, atol=1e-12, equal_nan=True, msg=lambda text, case=spread: f"{case}: non-contiguous: {text}")
+        assert_close(ours, theirs, rtol=1e-12, atol=1e-12, equal_nan=True, msg=about(spread, "non-contiguous"))
         if any(out.requires_grad and not out.is_leaf for out in theirs) and plain.leaves:
             cotangents = random_like([out._a for out in plain.outputs()], 9)
             for g, wanted in zip(spread.pull(cotangents), plain.pull(cotangents), strict=True):
@@ -226,9 +231,7 @@ def check_shapes(name: str) -> None:
         for position in range(out.numel()):
             with no_recording():
                 one = function_of(entry.name)(*(wrap(x[position : position + 1]) for x in flat))
-            assert_close(
-                out.detach().reshape(-1)[position].reshape(1), one, equal_nan=True, msg=lambda text, case=case: f"{case}: element: {text}"
-            )
+            assert_close(out.detach().reshape(-1)[position].reshape(1), one, equal_nan=True, msg=about(case, "element"))
         if out.requires_grad:
             for x, g in zip(case.leaves, case.pull([np.ones(shape)]), strict=True):
                 assert g.shape == x.shape, f"{case}: gradient of shape {list(g.shape)} for an operand of shape {list(x.shape)}"

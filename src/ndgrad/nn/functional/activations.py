@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from ndgrad.core.tensor import Tensor
@@ -11,11 +12,12 @@ from ndgrad.ops.arguments import check_tensor, one_dim, unsupported
 from ndgrad.ops.layers import gated_halves
 
 
-def _applied(name: str, input: Any, inplace: bool, *args: Any) -> Any:
+def _applied(name: str, input: Tensor, inplace: bool, *args: Any) -> Tensor:
     """The operation, or its in-place twin."""
     if not isinstance(input, Tensor):
         check_tensor(input, name, "input", 1)
-    return getattr(ops, name + "_" if inplace else name)(input, *args)
+    operation: Callable[..., Tensor] = getattr(ops, name + "_" if inplace else name)
+    return operation(input, *args)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -140,12 +142,12 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     return ops.softplus(input, beta, threshold)
 
 
-def softsign(input: Any) -> Any:
+def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
     return input / (input.abs() + 1)
 
 
-def tanhshrink(input: Any) -> Any:
+def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
     return input - input.tanh()
 
@@ -165,7 +167,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return ops.prelu(input, weight)
 
 
-def glu(input: Any, dim: int = -1) -> Any:
+def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half of a dim times the sigmoid of the second."""
     check_tensor(input, "glu", "input", 1)
     if input._a.ndim == 0:
@@ -199,12 +201,12 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     return ops.log_softmax(input, _implicit_dim("log_softmax", input._a.ndim) if dim is None else dim, dtype)
 
 
-def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """The softmax of -x."""
     return ops.softmax(-input, _implicit_dim("softmin", input._a.ndim) if dim is None else dim, dtype)
 
 
-def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Any:
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A random choice among the logits along `dim` that gradients flow through; `hard` rounds it to one place."""
     noise = -ops.empty_like(logits).exponential_().log()
     soft = ops.softmax((logits + noise) / tau, dim)

@@ -68,11 +68,9 @@ def _negative_log_likelihood(input: Tensor, target: Tensor, weight: Tensor | Non
     if rank == 4:
         return likelihood_of_images(input, target, weight, reduction=reduction, ignore_index=ignore_index)
     # as PyTorch does, other ranks are folded into images of height 1
-    x: Any = input
-    y: Any = target
     area = int(np.prod(shape[2:]))
-    folded, places = x.reshape(shape[0], shape[1], 1, area), y.reshape(shape[0], 1, area)
-    out: Any = likelihood_of_images(folded, places, weight, reduction=reduction, ignore_index=ignore_index)
+    folded, places = input.reshape(shape[0], shape[1], 1, area), target.reshape(shape[0], 1, area)
+    out = likelihood_of_images(folded, places, weight, reduction=reduction, ignore_index=ignore_index)
     return out.reshape(wanted) if reduction == "none" else out
 
 
@@ -151,7 +149,9 @@ def cross_entropy(
     return _negative_log_likelihood(scores, target, weight, how, ignore_index)
 
 
-def _probability_targets(input: Any, target: Any, weight: Any, reduction: str, ignore_index: int, label_smoothing: float) -> Any:
+def _probability_targets(
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int, label_smoothing: float
+) -> Tensor:
     if target.dtype.category < FLOATING:
         raise RuntimeError(
             f"Expected floating point type for target with class probabilities, got {type_name(target.dtype)}; "
@@ -166,7 +166,7 @@ def _probability_targets(input: Any, target: Any, weight: Any, reduction: str, i
             f"cross_entropy: weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
             f"shape: {list(weight._a.shape)}"
         )
-    scores: Any = log_softmax(input, dim)
+    scores = log_softmax(input, dim)
     if label_smoothing > 0:
         target = target * (1 - label_smoothing) + label_smoothing / classes
     products = scores * target
@@ -177,15 +177,17 @@ def _probability_targets(input: Any, target: Any, weight: Any, reduction: str, i
     return -products.sum() if reduction == "sum" else -products.sum(dim)
 
 
-def _per_class(weight: Any, rank: int, dim: int) -> Any:
+def _per_class(weight: Tensor, rank: int, dim: int) -> Tensor:
     return recorded.reshape_to(weight, shape=tuple(-1 if axis == dim else 1 for axis in range(rank)))
 
 
-def _smoothed(scores: Any, target: Any, weight: Any, reduction: str, ignore_index: int, label_smoothing: float) -> Any:
+def _smoothed(
+    scores: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int, label_smoothing: float
+) -> Tensor:
     """A part of the loss on the target class, the rest evenly on all classes."""
     rank = scores._a.ndim
     dim = 0 if rank == 1 else 1
-    hard: Any = _negative_log_likelihood(scores, target, weight, reduction, ignore_index)
+    hard = _negative_log_likelihood(scores, target, weight, reduction, ignore_index)
     even = -(scores if weight is None else scores * _per_class(weight, rank, dim)).sum(dim)
     labels = np.asarray(target._a).reshape(even._a.shape)
     ignored = labels == ignore_index
@@ -296,8 +298,8 @@ def soft_margin_loss(
 
 
 def multilabel_soft_margin_loss(
-    input: Any,
-    target: Any,
+    input: Tensor,
+    target: Tensor,
     weight: Any = None,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -318,8 +320,8 @@ def multilabel_soft_margin_loss(
 
 # ---------------------------------------------------------------- distributions
 def kl_div(
-    input: Any,
-    target: Any,
+    input: Tensor,
+    target: Tensor,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ndgrad.base.size import as_size
+from ndgrad.core.inplace import write_out
 from ndgrad.core.tensor import Tensor
 from ndgrad.nn.functional.reducing import read_reduction, reduced
-from ndgrad.ops.declare import recorded, write_out
+from ndgrad.ops.declare import recorded
 from ndgrad.ops.norms import cosine_similarity, pairwise_distance, vector_norm
 
 __all__ = [
@@ -17,7 +18,7 @@ __all__ = [
 ]
 
 
-def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Any:
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """The vectors along `dim` divided by their p-norm, or by `eps` where that is more."""
     size: Any = vector_norm(input, p, dim, True)
     result = input / size.clamp_min(eps).expand_as(input)
@@ -25,8 +26,8 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
 
 
 def hinge_embedding_loss(
-    input: Any,
-    target: Any,
+    input: Tensor,
+    target: Tensor,
     margin: float = 1.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -41,9 +42,9 @@ def hinge_embedding_loss(
 
 
 def margin_ranking_loss(
-    input1: Any,
-    input2: Any,
-    target: Any,
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
     margin: float = 0,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -60,9 +61,9 @@ def margin_ranking_loss(
 
 
 def cosine_embedding_loss(
-    input1: Any,
-    input2: Any,
-    target: Any,
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
     margin: float = 0,
     size_average: bool | None = None,
     reduce: bool | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import ops
@@ -32,7 +31,7 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     return ops.feature_alpha_dropout_(input, p, training) if inplace else ops.feature_alpha_dropout(input, p, training)
 
 
-def _channels(input: Any, p: float, training: bool, inplace: bool, batched: bool) -> Tensor:
+def _channels(input: Tensor, p: float, training: bool, inplace: bool, batched: bool) -> Tensor:
     """Dropout of whole channels, of an input that may lack the batch dim."""
     drop = ops.feature_dropout_ if inplace else ops.feature_dropout
     if batched:

@@ -16,7 +16,7 @@ from ndgrad.ops.arguments import check_tensor, unsupported
 from ndgrad.ops.layers import embedding_rows, layer_norm_last
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input @ weight.T + bias`, for an `input` of shape (..., in) and a `weight` of shape (out, in)."""
     if not isinstance(input, Tensor) or not isinstance(weight, Tensor):
         check_tensor(input, "linear", "input", 1)
@@ -35,7 +35,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return ops.matmul(input, turned) + bias
 
 
-def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input1[..., i] * weight[k, i, j] * input2[..., j] + bias[k]`, summed over i and j."""
     lead = input1._a.shape[:-1]
     if input2._a.shape[:-1] != lead:
@@ -124,7 +124,7 @@ def _check_normalized(function: str, input: Tensor, normalized_shape: Any, **giv
         raise TypeError(
             f"{function}(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(normalized_shape).__name__}"
         )
-    wanted = tuple(int(size) for size in normalized_shape)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]  # any ints
+    wanted = tuple(int(size) for size in normalized_shape)
     if not wanted:
         raise RuntimeError(
             "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []"
@@ -154,7 +154,7 @@ def layer_norm(
     return layer_norm_last(input, weight, bias, count=len(wanted), eps=eps)
 
 
-def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
+def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
     """The elements over the root of their mean square over the last dims; then times `weight`."""
     check_tensor(input, "rms_norm", "input", 1)
     wanted = _check_normalized("rms_norm", input, normalized_shape, weight=weight)

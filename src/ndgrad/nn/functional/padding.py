@@ -50,7 +50,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         )
     if input._a.dtype.kind == "b" and mode != "circular":
         unsupported(f"{'reflection' if mode == 'reflect' else 'replication'}_pad{len(amounts) // 2}d", input.dtype)
-    out: Any = input
+    out = input
     for dim, (before, after) in enumerate(pads):
         if before or after:
             out = ops.index_select(out, dim, wrap(_positions(input, dim, before, after, mode)))

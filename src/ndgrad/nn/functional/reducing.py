@@ -12,7 +12,7 @@ from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import recorded
 
 
-def read_reduction(reduction: Any, size_average: bool | None = None, reduce: bool | None = None, *, others: tuple[str, ...] = ()) -> str:
+def read_reduction(reduction: str, size_average: bool | None = None, reduce: bool | None = None, *, others: tuple[str, ...] = ()) -> str:
     """The reduction meant by the arguments, `size_average` and `reduce` being PyTorch's older way to say it."""
     if size_average is not None or reduce is not None:
         average, reduces = size_average is not False, reduce is not False
@@ -26,14 +26,14 @@ def read_reduction(reduction: Any, size_average: bool | None = None, reduce: boo
     return reduction
 
 
-def reduced(values: Any, reduction: str) -> Any:
+def reduced(values: Tensor, reduction: str) -> Tensor:
     """The elements, their mean or their sum, as recorded operations."""
     if reduction == "mean":
         return values.mean()
     return values.sum() if reduction == "sum" else values
 
 
-def matched(function: str, input: Any, target: Any) -> tuple[Any, Any]:
+def matched(function: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
     """Both operands in their common shape, with PyTorch's warning where they do not have it."""
     if not isinstance(input, Tensor) or not isinstance(target, Tensor):
         check_tensor(input, function, "input", 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ndgrad.base import modes
 from ndgrad.core.primitive import result_dtype
@@ -40,7 +39,7 @@ def _check_float(kernel: str, input: Tensor, target: Tensor) -> None:
             unsupported(kernel, common)
 
 
-def _weighted(function: str, values: Any, weight: Any, reduction: str) -> Any:
+def _weighted(function: str, values: Tensor, weight: Tensor, reduction: str) -> Tensor:
     """Weighted elements; their mean is over the sum of the weights."""
     if weight._a.shape != values._a.shape:
         raise ValueError(f"Weights and input must have the same size. ({function}: {list(weight._a.shape)} and {list(values._a.shape)})")
@@ -95,8 +94,8 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
 
 
 def poisson_nll_loss(
-    input: Any,
-    target: Any,
+    input: Tensor,
+    target: Tensor,
     log_input: bool = True,
     full: bool = False,
     size_average: bool | None = None,
@@ -113,7 +112,7 @@ def poisson_nll_loss(
     return reduced(loss, how)
 
 
-def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
+def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
     """The negative log likelihood of `target` under normal distributions with mean `input` and variance `var`."""
     if not isinstance(var, Tensor):
         if isinstance(var, bool) or not isinstance(var, (int, float)):

@@ -119,11 +119,15 @@ _functional(
     log_softmax=lambda m: [Sample(m.real(2, 3), 1), Sample(m.real(4), 0)],
 )
 OPERATIONS["nn.functional.one_hot"] = Spec(lambda m: [Sample(m.index([0, 2])), Sample(m.index([[1], [0]]), 4)], constant=True)
-for _name in ("dropout1d", "dropout2d", "dropout3d"):
-    OPERATIONS[f"nn.functional.{_name}"] = Spec(
-        lambda m, rank=int(_name[-2]): [Sample(m.real(2, 3, *(2,) * rank), 0.4, True), Sample(m.real(2, 3, *(2,) * rank), 0.4, False)],
-        random=True,
-    )
+
+
+def _channels(rank: int) -> Spec:
+    """Samples for dropping whole channels of `rank` dims."""
+    return Spec(lambda m: [Sample(m.real(2, 3, *(2,) * rank), 0.4, train) for train in (True, False)], random=True)
+
+
+for _rank in (1, 2, 3):
+    OPERATIONS[f"nn.functional.dropout{_rank}d"] = _channels(_rank)
 OPERATIONS["nn.functional.gumbel_softmax"] = Spec(
     lambda m: [Sample(m.real(2, 3), 0.8)],
     random=True,

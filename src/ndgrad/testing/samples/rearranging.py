@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ndgrad.testing.inputs import Sample
+from ndgrad.core.tensor import Tensor
+from ndgrad.testing.inputs import Maker, Sample
 from ndgrad.testing.samples.registry import (
     OPERATIONS,
     add,
@@ -88,7 +89,13 @@ add_constant(
 add_constant(broadcast_shapes=lambda m: [Sample((2, 1), (3,))])
 
 # ---------------------------------------------------------------- indexing
-_AT = lambda m: m.index([[0, 2, 1], [1, 0, 2]])  # noqa: E731  a table of samples reads best in one line each
+
+
+def _at(m: Maker) -> Tensor:
+    """Positions along a dim of size 3."""
+    return m.index([[0, 2, 1], [1, 0, 2]])
+
+
 add(
     __getitem__=lambda m: [
         *(Sample(m(3, 4), key) for key in (1, slice(0, 2), (slice(None), -1), (..., None, 0), (None, slice(1, None, 2)))),
@@ -109,18 +116,18 @@ add(
         Sample(m(3, 4), (slice(None), 2), 1.5),
     ],
     __iter__=lambda m: [Sample(m(2, 3))],
-    gather=lambda m: [Sample(m(3, 3), 0, _AT(m)), Sample(m(2, 4), 1, m.index([[3, 3], [0, 1]])), Sample(m(), 0, m.index(0))],
+    gather=lambda m: [Sample(m(3, 3), 0, _at(m)), Sample(m(2, 4), 1, m.index([[3, 3], [0, 1]])), Sample(m(), 0, m.index(0))],
     **{
-        name: lambda m: [Sample(m(3, 3), 0, _AT(m), m(2, 3)), Sample(m(2, 4), 1, m.index([[3], [0]]), 1.5)]
+        name: lambda m: [Sample(m(3, 3), 0, _at(m), m(2, 3)), Sample(m(2, 4), 1, m.index([[3], [0]]), 1.5)]
         for name in ("scatter", "scatter_")
     },
     **{
-        name: lambda m: [Sample(m(3, 3), 0, _AT(m), m(2, 3)), Sample(m(3), 0, m.index([1, 1]), m(2))]
+        name: lambda m: [Sample(m(3, 3), 0, _at(m), m(2, 3)), Sample(m(3), 0, m.index([1, 1]), m(2))]
         for name in ("scatter_add", "scatter_add_")
     },
     **{
         name: lambda m: [
-            *(Sample(m.distinct(3, 3), 0, _AT(m), m.distinct(2, 3, shift=0.1), how) for how in ("sum", "prod", "mean", "amax", "amin")),
+            *(Sample(m.distinct(3, 3), 0, _at(m), m.distinct(2, 3, shift=0.1), how) for how in ("sum", "prod", "mean", "amax", "amin")),
             Sample(m.distinct(3), 0, m.index([1, 1]), m.distinct(2, shift=0.1), "mean", include_self=False),
             Sample(m.distinct(3), 0, m.index([0, 2]), m.distinct(3, shift=0.1), "prod"),
         ]
@@ -163,7 +170,7 @@ add(
         name: lambda m: [Sample(m(2, 3), m.index([5, 0]), m(2)), Sample(m(2, 3), m.index([5, 0, 0]), m(3), True)]
         for name in ("put", "put_")
     },
-    take_along_dim=lambda m: [Sample(m(3, 3), _AT(m), 0), Sample(m(2, 2), m.index([3, 0]))],
+    take_along_dim=lambda m: [Sample(m(3, 3), _at(m), 0), Sample(m(2, 2), m.index([3, 0]))],
 )
 add_constant(
     __contains__=lambda m: [Sample(m(3), 1.5)],

@@ -51,10 +51,10 @@ def spec_of(name: str) -> Spec:
     for other, spec in OPERATIONS.items():
         if other in table and table[other].method is entry.method:
             return spec
-    spec = default_spec(entry)
-    if spec is None:
+    default = default_spec(entry)
+    if default is None:
         raise AssertionError(f"the operation {name} has no entry in ndgrad.testing.samples, and its family gives it no default")
-    return spec
+    return default
 
 
 def stale_entries() -> list[str]:
