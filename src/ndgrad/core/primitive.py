@@ -23,8 +23,9 @@ from ndgrad.base.dtypes import FLOATING, combine, dtype, from_numpy_dtype, get_d
 from ndgrad.base.location import place
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Payload
-from ndgrad.core.node import CONSTANT, FREED, Node, Port, freed_error, stale_error, tick
+from ndgrad.core.node import CONSTANT, Node, Port, tick
 from ndgrad.core.protocols import Operations
+from ndgrad.core.pulls import Rule, short_pull
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.core.views import View
 
@@ -76,8 +77,6 @@ PROMOTE = "promote"  # their common type
 FLOAT = "float"  # their common type, integers becoming the default floating type
 
 ELEMENTWISE, LINEAR, MULTILINEAR, GENERAL, NONDIFFERENTIABLE = "elementwise", "linear", "multilinear", "general", "nondifferentiable"
-
-Rule = Callable[..., Any]
 
 
 def run_quietly(kernel: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -220,11 +219,11 @@ class Primitive:
                 return tuple(None if c is None else xp.conj(c) for c in cotangents)
             return tuple(cotangents)
 
-        def pull(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        def pull_any(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
             return pull_through(raw, self, None if self.saved is None else self.check(), g, parents)
 
-        if joint is None and not conjugates:
-            pull = short_pull(rules, plans) or pull
+        usual = joint is None and not conjugates
+        pull = short_pull(raw, rules, plans, elementwise=self.family == ELEMENTWISE) if usual else pull_any
 
         def pull_recorded(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
             values: list[Any] = []
@@ -281,86 +280,6 @@ def parameters(function: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     code = unwrap(function).__code__
     first, last = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
     return code.co_varnames[:first], code.co_varnames[first:last]
-
-
-def short_pull(rules: tuple[Rule | None, ...], plans: list[list[tuple[int, str]]]) -> Callable[..., Any] | None:
-    """The raw pull of a node with one or two operands whose rules need little: the same as `pull_through`, without its loops."""
-    first: Any = rules[0]
-    if len(rules) == 1 and all(at < 0 for at, _ in plans[0]) and plans[0]:
-        names = [name for _, name in plans[0]]
-
-        def pull_linear(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-            params: Any = self.params
-            return (first(raw, g, *[params[name] for name in names]),)
-
-        return pull_linear
-    if not all(len(plan) <= 1 and all(at >= 0 for at, _ in plan) for plan in plans) or len(rules) > 2:
-        return long_pull(list(zip(rules, plans, strict=True)))
-    ats = [plan[0][0] if plan else None for plan in plans]
-    if len(rules) == 1:
-        if ats[0] is None:
-            return lambda self, g, parents: (first(raw, g),)
-
-        def pull_unary(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-            saved = self.saved
-            if saved is FREED:
-                freed_error(self)
-            x, cell, version = saved
-            if cell[0] != version:
-                stale_error(self, 0)
-            return (first(raw, g, x),)
-
-        return pull_unary
-    second: Any = rules[1]
-    if first is None or second is None:
-        return long_pull(list(zip(rules, plans, strict=True)))
-    if ats == [None, None]:
-
-        def pull_sum(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-            x, y = parents
-            return (None if x is None else first(raw, g), None if y is None else second(raw, g))
-
-        return pull_sum
-    at_x, at_y = ats
-    if at_x is None or at_y is None:
-        return long_pull(list(zip(rules, plans, strict=True)))
-
-    def pull_binary(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-        saved = self.saved
-        if saved is FREED:
-            freed_error(self)
-        x, y = parents
-        g_x = g_y = None
-        if x is not None:
-            if saved[at_x + 1][0] != saved[at_x + 2]:
-                stale_error(self, at_x // 3)
-            g_x = first(raw, g, saved[at_x])
-        if y is not None:
-            if saved[at_y + 1][0] != saved[at_y + 2]:
-                stale_error(self, at_y // 3)
-            g_y = second(raw, g, saved[at_y])
-        return g_x, g_y
-
-    return pull_binary
-
-
-def long_pull(rules: list[tuple[Rule | None, list[tuple[int, str]]]]) -> Callable[..., Any]:
-    """The raw pull of a node whose rules need more."""
-
-    def pull_any(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-        saved: Any = self.saved
-        if saved is not None:
-            self.check()
-        params: Any = self.params
-        cotangents: list[Any] = []
-        for edge, (rule, plan) in zip(parents, rules, strict=True):
-            if edge is None or rule is None:
-                cotangents.append(None)
-            else:
-                cotangents.append(rule(raw, g, *[saved[at] if at >= 0 else params[name] for at, name in plan]))
-        return tuple(cotangents)
-
-    return pull_any
 
 
 def apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:

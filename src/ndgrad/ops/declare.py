@@ -31,12 +31,12 @@ from ndgrad.core.primitive import (
     NONDIFFERENTIABLE,
     PROMOTE,
     Primitive,
-    Rule,
     apply,
     raw,
     recorded,
 )
 from ndgrad.core.protocols import Operation, SeveralOutputs
+from ndgrad.core.pulls import Rule
 
 __all__ = [
     "FLOAT",

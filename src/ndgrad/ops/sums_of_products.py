@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import from_numpy_dtype
-from ndgrad.core.primitive import Rule, raw, result_dtype
+from ndgrad.core.primitive import raw, result_dtype
+from ndgrad.core.pulls import Rule
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import Operation, function, general

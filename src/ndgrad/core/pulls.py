@@ -1,0 +1,127 @@
+"""How a node of an ordinary backward runs its rules: the common shapes of rules each have a function without loops."""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ndgrad.core.node import FREED, Node, freed_error, stale_error
+
+ndarray = np.ndarray
+Rule = Callable[..., Any]
+#: What a rule's parameter is: its place in the node's `saved`, or -1 and the name of a parameter of the operation.
+Plan = list[tuple[int, str]]
+Pull = Callable[[Node, Any, tuple[Any, ...]], tuple[Any, ...]]
+
+# An elementwise rule of several steps runs in blocks on arrays above the first size: its temporaries stay in the processor's cache.
+LARGE, BLOCK = 1 << 16, 1 << 14
+
+
+def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan], *, elementwise: bool) -> Pull:
+    """The pull on payloads of a node whose every operand has a rule of its own; `raw` is what rules get as `xp`."""
+    first: Any = rules[0] if rules else None
+    if len(rules) == 1 and plans[0] and all(at < 0 for at, _ in plans[0]):
+        names = [name for _, name in plans[0]]
+
+        def pull_linear(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+            params: Any = self.params
+            return (first(raw, g, *[params[name] for name in names]),)
+
+        return pull_linear
+    if not all(len(plan) <= 1 and all(at >= 0 for at, _ in plan) for plan in plans) or len(rules) > 2 or None in rules:
+        return long_pull(raw, rules, plans, elementwise)
+    ats = [plan[0][0] if plan else None for plan in plans]
+    if len(rules) == 1:
+        if ats[0] is None:
+            return lambda self, g, parents: (first(raw, g),)
+
+        def pull_unary(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+            saved = self.saved
+            if saved is FREED:
+                freed_error(self)
+            x, cell, version = saved
+            if cell[0] != version:
+                stale_error(self, 0)
+            if type(g) is ndarray and elementwise and g.size > LARGE:
+                return (in_blocks(first, raw, g, x),)
+            return (first(raw, g, x),)
+
+        return pull_unary
+    second: Any = rules[1]
+    if ats == [None, None]:
+
+        def pull_sum(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+            x, y = parents
+            return (None if x is None else first(raw, g), None if y is None else second(raw, g))
+
+        return pull_sum
+    at_x, at_y = ats
+    if at_x is None or at_y is None:
+        return long_pull(raw, rules, plans, elementwise)
+
+    def pull_binary(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        saved = self.saved
+        if saved is FREED:
+            freed_error(self)
+        x, y = parents
+        g_x = g_y = None
+        if x is not None:
+            if saved[at_x + 1][0] != saved[at_x + 2]:
+                stale_error(self, at_x // 3)
+            g_x = first(raw, g, saved[at_x])
+        if y is not None:
+            if saved[at_y + 1][0] != saved[at_y + 2]:
+                stale_error(self, at_y // 3)
+            g_y = second(raw, g, saved[at_y])
+        return g_x, g_y
+
+    return pull_binary
+
+
+def long_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan], elementwise: bool) -> Pull:
+    """The same for rules that need more."""
+    planned = list(zip(rules, plans, strict=True))
+
+    def pull_any(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        saved: Any = self.saved
+        if saved is not None:
+            self.check()
+        params: Any = self.params
+        large = elementwise and type(g) is ndarray and g.size > LARGE
+        cotangents: list[Any] = []
+        for edge, (rule, plan) in zip(parents, planned, strict=True):
+            if edge is None or rule is None:
+                cotangents.append(None)
+                continue
+            values = [saved[at] if at >= 0 else params[name] for at, name in plan]
+            cotangents.append(in_blocks(rule, raw, g, *values) if large else rule(raw, g, *values))
+        return tuple(cotangents)
+
+    return pull_any
+
+
+@cache
+def steps(rule: Rule) -> int:
+    """How many passes over memory a rule makes: its operators and calls."""
+    names = [instruction.opname for instruction in dis.get_instructions(rule)]
+    return sum(name.startswith(("BINARY_OP", "UNARY_", "CALL")) for name in names)
+
+
+def in_blocks(rule: Rule, raw: Any, g: Any, *values: Any) -> Any:
+    """An elementwise rule on a large cotangent, a block at a time where all arrays have its shape and stand row-major in memory."""
+    arrays = [value for value in values if type(value) is ndarray and value.ndim]
+    if not all(array.shape == g.shape and array.flags.c_contiguous for array in (g, *arrays)) or steps(rule) < 2:
+        return rule(raw, g, *values)
+    columns = [value.reshape(-1) if type(value) is ndarray and value.ndim else value for value in (g, *values)]
+    out: Any = None
+    for start in range(0, g.size, BLOCK):
+        block = slice(start, start + BLOCK)
+        part = rule(raw, *[column[block] if type(column) is ndarray and column.ndim else column for column in columns])
+        if out is None:
+            out = np.empty(g.size, part.dtype)
+        out[block] = part
+    return out.reshape(g.shape)
