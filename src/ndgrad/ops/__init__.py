@@ -6,6 +6,7 @@ from typing import Any
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import (
     activations,
+    adapting,
     arithmetic,
     assigning,
     binary,
@@ -56,6 +57,7 @@ from ndgrad.ops.operators import python_operators
 
 FAMILIES = (
     activations,
+    adapting,
     arithmetic,
     assigning,
     binary,

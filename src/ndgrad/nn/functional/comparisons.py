@@ -9,6 +9,7 @@ from ndgrad.base.size import as_size
 from ndgrad.core.tensor import Tensor
 from ndgrad.nn.functional.reducing import read_reduction, reduced
 from ndgrad.ops.declare import recorded, write_out
+from ndgrad.ops.guarding import Operand, guarded
 from ndgrad.ops.norms import cosine_similarity, pairwise_distance, vector_norm
 
 __all__ = [
@@ -17,16 +18,18 @@ __all__ = [
 ]
 
 
-def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Any:
+@guarded
+def normalize(input: Operand, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Any:
     """The vectors along `dim` divided by their p-norm, or by `eps` where that is more."""
     size: Any = vector_norm(input, p, dim, True)
     result = input / size.clamp_min(eps).expand_as(input)
     return result if out is None else write_out(out, result, "normalize")
 
 
+@guarded
 def hinge_embedding_loss(
-    input: Any,
-    target: Any,
+    input: Operand,
+    target: Operand,
     margin: float = 1.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -40,10 +43,11 @@ def hinge_embedding_loss(
     return reduced(short + recorded.where(target != -1, input, 0), how)
 
 
+@guarded
 def margin_ranking_loss(
-    input1: Any,
-    input2: Any,
-    target: Any,
+    input1: Operand,
+    input2: Operand,
+    target: Operand,
     margin: float = 0,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -59,10 +63,11 @@ def margin_ranking_loss(
     return reduced((-target * (input1 - input2) + margin).clamp_min(0), how)
 
 
+@guarded
 def cosine_embedding_loss(
-    input1: Any,
-    input2: Any,
-    target: Any,
+    input1: Operand,
+    input2: Operand,
+    target: Operand,
     margin: float = 0,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -95,10 +100,11 @@ def _check_ranks(anchor: Tensor, positive: Tensor, negative: Tensor) -> None:
         )
 
 
+@guarded
 def triplet_margin_loss(
-    anchor: Any,
-    positive: Any,
-    negative: Any,
+    anchor: Operand,
+    positive: Operand,
+    negative: Operand,
     margin: float = 1.0,
     p: float = 2,
     eps: float = 1e-6,
@@ -119,10 +125,11 @@ def triplet_margin_loss(
     return reduced((margin + near - far).clamp_min(0), how)
 
 
+@guarded
 def triplet_margin_with_distance_loss(
-    anchor: Any,
-    positive: Any,
-    negative: Any,
+    anchor: Operand,
+    positive: Operand,
+    negative: Operand,
     *,
     distance_function: Callable[[Any, Any], Any] | None = None,
     margin: float = 1.0,

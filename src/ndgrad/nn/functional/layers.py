@@ -13,6 +13,7 @@ from ndgrad.core.node import TENSOR_TYPES
 from ndgrad.core.tensor import Tensor, mark_modified, wrap
 from ndgrad.ops import ops
 from ndgrad.ops.arguments import check_tensor, unsupported
+from ndgrad.ops.guarding import Operand, guarded
 from ndgrad.ops.layers import embedding_rows, layer_norm_last
 
 
@@ -35,7 +36,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return ops.matmul(input, turned) + bias
 
 
-def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+@guarded
+def bilinear(input1: Operand, input2: Operand, weight: Operand, bias: Any = None) -> Any:
     """`input1[..., i] * weight[k, i, j] * input2[..., j] + bias[k]`, summed over i and j."""
     lead = input1._a.shape[:-1]
     if input2._a.shape[:-1] != lead:
@@ -143,6 +145,7 @@ def _check_normalized(function: str, input: Tensor, normalized_shape: Any, **giv
     return wanted
 
 
+@guarded
 def layer_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-05
 ) -> Tensor:
@@ -154,6 +157,7 @@ def layer_norm(
     return layer_norm_last(input, weight, bias, count=len(wanted), eps=eps)
 
 
+@guarded
 def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
     """The elements over the root of their mean square over the last dims; then times `weight`."""
     check_tensor(input, "rms_norm", "input", 1)

@@ -12,6 +12,7 @@ from ndgrad.nn.functional.reducing import matched, read_reduction, reduced
 from ndgrad.ops import ops
 from ndgrad.ops.arguments import unsupported
 from ndgrad.ops.declare import recorded
+from ndgrad.ops.guarding import Operand, guarded
 from ndgrad.ops.losses import huber_error, smooth_absolute_error, squared_error
 
 
@@ -94,9 +95,10 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     return _weighted("huber_loss", huber_error(x, y, delta=float(delta), reduction="none"), weight, how)
 
 
+@guarded
 def poisson_nll_loss(
-    input: Any,
-    target: Any,
+    input: Operand,
+    target: Operand,
     log_input: bool = True,
     full: bool = False,
     size_average: bool | None = None,
@@ -113,7 +115,10 @@ def poisson_nll_loss(
     return reduced(loss, how)
 
 
-def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
+@guarded
+def gaussian_nll_loss(
+    input: Operand, target: Operand, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Tensor:
     """The negative log likelihood of `target` under normal distributions with mean `input` and variance `var`."""
     if not isinstance(var, Tensor):
         if isinstance(var, bool) or not isinstance(var, (int, float)):
