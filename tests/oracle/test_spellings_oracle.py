@@ -1,7 +1,11 @@
 """Every spelling that torch code uses for the same operation, and what torch says to the wrong ones."""
 
-import pytest
+import warnings
 
+import pytest
+import torch
+
+import ndgrad
 from tests.oracle.sides import same_expression
 
 KEYWORDS = [
@@ -21,6 +25,7 @@ KEYWORDS = [
     "t([True, False]).pow(False)",
     "T.adjoint(t(1.0))",
     "r(2, 3).sum(dim=t(1))",
+    "T.norm(r(2, 3), out=T.empty(0))",
     "r(3)[T.newaxis]",
     "t([1, 2]).new([2.5, 3])",
     "T.cuda.is_available()",
@@ -68,6 +73,8 @@ REFUSED = [
     "T.index_add(r(2, 3), 0, t([0]), 1)",
     "T.transpose(1.5, 0, 1)",
     "T.flatten([1.0])",
+    "T.full((2,), 1.0, out=3)",
+    "T.reshape(r(2, 3), (3, 2), foo=1)",
     "T.gather(r(2, 3), 0, [0])",
     "T.index_select(r(2, 3), 0, [0])",
     "T.take(r(2, 3), 0)",
@@ -130,3 +137,19 @@ def test_gradients_at_special_points(expression):
     same_expression(
         f"[(y, T.autograd.grad(y, x, T.ones_like(y))[0]) for F in [T.nn.functional] for x in [r(2, 3, grad=True)] for y in [{expression}]]"
     )
+
+
+FACTORIES = ["zeros(2)", "ones(2)", "full((2,), 1.0)", "eye(2)", "linspace(0, 1, 3)", "rand(2)", "randperm(3)", "arange(3)"]
+
+
+@pytest.mark.parametrize("call", FACTORIES)
+def test_what_resizes_its_out_aloud(call):
+    """The creation functions resize `out=` without a word, but for arange."""
+    heard = []
+    for library in (torch, ndgrad):
+        library.manual_seed(0)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            out = eval(f"library.{call[:-1]}, out=library.empty(5))", {"library": library})
+        heard.append((len(caught), tuple(out.shape)))
+    assert heard[0] == heard[1]

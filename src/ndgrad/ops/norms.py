@@ -217,7 +217,7 @@ def any_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False,
 
 
 # ---------------------------------------------------------------- the older functions
-@function
+@function(out=True)
 @torch_arguments
 def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: dtype | None = None) -> Any:
     """The norm of order `p` over `dim`, or over all elements; 'fro' is the 2-norm."""

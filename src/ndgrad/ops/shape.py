@@ -290,7 +290,10 @@ def _reinterpreted(x: Array, wanted: np.dtype[Any]) -> Array:
 def view(self: Tensor, *shape: Any, **named: Any) -> Tensor:
     """Another shape over the same memory, or another dtype over the same bytes."""
     if named:
-        shape = (named.pop("dtype", None) or named.pop("size", None) or named.pop("shape"),)
+        unexpected = named.keys() - {"dtype", "size"}
+        if unexpected:
+            raise TypeError(f"view() received an invalid combination of arguments - got the unknown keyword '{unexpected.pop()}'")
+        shape = (named["dtype"] if "dtype" in named else named["size"],)
     if len(shape) == 1 and isinstance(shape[0], (dtype, type)):
         wanted = as_dtype(shape[0])
         if wanted is self.dtype:
@@ -304,13 +307,10 @@ def view(self: Tensor, *shape: Any, **named: Any) -> Tensor:
 
 
 @function
-def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
+def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     """Another shape: a view where the memory allows it, else a copy."""
-    return _reshape(input, infer_shape(as_shape(shape, "shape") if shape else _named_shape(named), input._a.size))
-
-
-def _named_shape(named: dict[str, Any]) -> Shape:
-    return sizes_given("reshape", "shape", (), named.get("shape"))
+    wanted = as_shape(args, "shape") if shape is None and args else sizes_given("reshape", "shape", args, shape)
+    return _reshape(input, infer_shape(wanted, input._a.size))
 
 
 def _can_view(array: Any, shape: Shape) -> bool:
