@@ -23,7 +23,9 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 REPOSITORY = [path for folder in (PACKAGE, ROOT / "tests", ROOT / "benchmarks") for path in sorted(folder.rglob("*.py"))]
 
 BELOW_AUTOGRAD = frozenset({"base", "kernels", "core", "ops"})
-EVERYTHING = frozenset({*BELOW_AUTOGRAD, "autograd", "func", "nn", "optim", "utils", "testing", "viz", "compat", "cli", "linalg", "random"})
+EVERYTHING = frozenset(
+    {*BELOW_AUTOGRAD, "autograd", "backends", "cuda", "func", "nn", "optim", "utils", "testing", "viz", "compat", "cli", "linalg", "random"}
+)
 #: What each part may import besides itself. Modules that stand alone in the package are the public face of what is below them.
 ALLOWED: dict[str, frozenset[str]] = {
     "base": frozenset(),

@@ -101,9 +101,11 @@ def test_layouts_follow_the_model():
 def test_out_receives_the_result_in_its_own_dtype():
     out = nd.zeros(3, dtype=nd.float64)
     assert nd.arange(3, out=out) is out and out.tolist() == [0.0, 1.0, 2.0] and out._version == 1
-    with pytest.warns(UserWarning, match="resized"):
-        nd.ones(2, out=out)
+    nd.ones(2, out=out)
     assert out.tolist() == [1.0, 1.0]
+    with pytest.warns(UserWarning, match="resized"):
+        nd.arange(3, out=out)
+    assert out.tolist() == [0.0, 1.0, 2.0]
     with pytest.raises(RuntimeError, match="does not match dtype of out"):
         nd.ones(2, dtype=nd.int64, out=out)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ndgrad
@@ -94,6 +96,32 @@ def test_bound(name: str) -> None:
         assert getattr(ndgrad, name) is entry.function
     assert getattr(ops, name) is entry.function
     assert entry.method.__doc__, f"{name} has no docstring"
+
+
+#: What takes NumPy arrays for what they are.
+TAKE_ARRAYS = frozenset({"as_tensor", "asarray", "from_dlpack", "from_numpy", "is_storage", "is_tensor", "tensor", "typename"})
+FUNCTIONS = [name for name in EVERYWHERE if name not in TAKE_ARRAYS and (name not in table or table[name].as_function)]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_array_is_no_tensor(name: str) -> None:
+    """In place of any operand, a NumPy array is a TypeError, which for the first one says what to write instead."""
+    for case in cases_of(name):
+        args = case.sample.args
+        for position, operand in enumerate(args):
+            if isinstance(operand, Tensor) and not (position and operand._a.ndim == 0):
+                given = [*args[:position], np.asarray(operand._a), *args[position + 1 :]]
+                with warnings.catch_warnings(), pytest.raises(TypeError):
+                    warnings.simplefilter("ignore")
+                    case.function(*given, **case.sample.kwargs)
+
+
+@pytest.mark.parametrize("name", ["t", "flatten", "squeeze", "chunk", "gather", "sum", "exp", "add", "matmul", "softmax", "cat", "stack"])
+def test_what_to_write_instead_of_an_array(name: str) -> None:
+    array = np.ones((2, 2))
+    arguments = {"gather": (0, ndgrad.tensor([[0, 1]])), "chunk": (2,), "add": (1,), "matmul": (ndgrad.ones(2, 2),), "softmax": (0,)}
+    with pytest.raises(TypeError, match=r"numpy.ndarray; write ndgrad.from_numpy\(array\)|ndarray.*; write ndgrad.from_numpy\(array\)"):
+        getattr(ndgrad, name)([array] if name in ("cat", "stack") else array, *arguments.get(name, ()))
 
 
 # ---------------------------------------------------------------- values

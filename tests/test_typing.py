@@ -33,7 +33,7 @@ def test_operators_give_tensors() -> None:
 
 def test_functions_and_methods_give_what_they_say() -> None:
     x = torch.arange(6).float().reshape(2, 3)
-    check(assert_type(torch.sin(x).sum(0).T, Tensor), Tensor)
+    check(assert_type(torch.sin(x).sum(0, keepdim=True).T, Tensor), Tensor)
     check(assert_type(torch.add(x, 1, alpha=2, out=torch.empty(2, 3)), Tensor), Tensor)
     check(assert_type(torch.linalg.vector_norm(x, dim=1), Tensor), Tensor)
     check(assert_type(F.softmax(x, dim=1), Tensor), Tensor)

@@ -7,6 +7,8 @@ from math import pi as pi
 from typing import TYPE_CHECKING, Any
 
 from ndgrad import autograd as autograd
+from ndgrad import backends as backends
+from ndgrad import cuda as cuda
 from ndgrad import linalg as linalg
 from ndgrad import nn as nn
 from ndgrad import random as random
@@ -86,6 +88,8 @@ double = float64
 short = int16
 int = int32
 long = int64
+
+newaxis = None
 
 __version__ = "0.1.0"
 

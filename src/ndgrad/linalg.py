@@ -6,17 +6,18 @@ from ndgrad.ops.contractions import linalg_cross as _cross
 from ndgrad.ops.contractions import matrix_power as _matrix_power
 from ndgrad.ops.contractions import multi_dot as _multi_dot
 from ndgrad.ops.declare import with_out
+from ndgrad.ops.guarding import guarded
 from ndgrad.ops.inverses import inverse as _inverse
 from ndgrad.ops.norms import any_norm
 from ndgrad.ops.norms import matrix_norm as _matrix_norm
 from ndgrad.ops.norms import vector_norm as _vector_norm
 
-vector_norm = with_out(_vector_norm, "linalg_vector_norm")
-matrix_norm = with_out(_matrix_norm, "linalg_matrix_norm")
-norm = with_out(any_norm, "linalg_norm")
-cross = with_out(_cross, "linalg_cross")
-inv = with_out(_inverse, "linalg_inv")
-matrix_power = with_out(_matrix_power, "linalg_matrix_power")
-multi_dot = with_out(_multi_dot, "linalg_multi_dot")
+vector_norm = with_out(guarded(_vector_norm), "linalg_vector_norm")
+matrix_norm = with_out(guarded(_matrix_norm), "linalg_matrix_norm")
+norm = with_out(guarded(any_norm), "linalg_norm")
+cross = with_out(guarded(_cross), "linalg_cross")
+inv = with_out(guarded(_inverse), "linalg_inv")
+matrix_power = with_out(guarded(_matrix_power), "linalg_matrix_power")
+multi_dot = with_out(guarded(_multi_dot), "linalg_multi_dot")
 
 __all__ = ["cross", "inv", "matrix_norm", "matrix_power", "multi_dot", "norm", "vector_norm"]

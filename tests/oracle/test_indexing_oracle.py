@@ -114,9 +114,7 @@ def read(library, shape, layout, key):
             "shape": tuple(out.shape),
             "strides": (out.stride() if out.numel() or layout != "expanded" else None)
             if out._base is not None
-            else steps_taken(out)
-            if layout != "permuted"
-            else None,
+            else steps_taken(out),
             "offset": out.storage_offset() if out._base is not None and out.numel() else 0,
             "view": out._base is not None,
             "nodes": names(out),
@@ -128,10 +126,7 @@ def read(library, shape, layout, key):
 
 
 def steps_taken(out):
-    """The strides of a copy, of the dims that have more than one position: torch's others depend on how it would have copied.
-
-    For the same reason those of a permuted tensor are left out: torch keeps its order of dims where it can, ndgrad makes copies row-major.
-    """
+    """The strides of a copy, of the dims that have more than one position: torch's others depend on how it would have copied."""
     return [step for step, size in zip(out.stride(), out.shape, strict=True) if size > 1] if out.numel() else []
 
 
@@ -280,7 +275,12 @@ SPECIAL = "x = torch.arange(24.0).reshape(4, 6); i = torch.tensor([0, 2]); m = x
         "x[torch.tensor([0, 1], dtype=torch.int32)]", "x[torch.tensor([0, 1, 1, 0], dtype=torch.uint8)]", "x[range(2)]",
         "x[[slice(None), 0]]", "x[[[0, 1], [1, 0]]]", "x[([0, 1], [1, 0])]", "x[[True, False, True, False]]", "x[[]]", "x[np.int64(1)]",
         "x[np.array(1)]", "x[np.array(True)]", "x[torch.tensor(1):torch.tensor(3)]", "x[0, i]", "x[i, 0]", "x[i, :, None]",
-        "x[i, None, i]", "x[None, i, None, i]", "x[i[:, None], i]", "x[m, None]", "torch.tensor(1.0)[0]", "torch.tensor(1.0)[:]",
+        "x[i, None, i]", "x[None, i, None, i]", "x.t()[i]", "x.t()[:, i]", "x.t()[i, i]", "x[i[:, None].expand(2, 3).t()]",
+        "x.view(2, 2, 6).permute(2, 0, 1)[:, i // 2]", "x.view(2, 2, 6).permute(2, 0, 1)[i, :, i // 2]", "x.t()[m.t()]",
+        "x.t()[:, m[:, 0]]", "x[torch.tensor(2, dtype=torch.int8)]", "x[:, torch.tensor(2, dtype=torch.int16)]",
+        "x[torch.tensor(1, dtype=torch.uint8)]", "x[[None]]", "x[:, [None]]", "x[:, [0, [1]]]", "x[:, [0, 2]]",
+        "x[:, [torch.tensor(0), 2]]", "x[[torch.tensor([0]), torch.tensor([1])]]", "x[i[:, None], i]", "x[m, None]",
+        "torch.tensor(1.0)[0]", "torch.tensor(1.0)[:]",
         "torch.tensor(1.0)[None]", "torch.tensor(1.0)[...]", "torch.tensor(1.0)[torch.tensor(True)]", "torch.tensor(1.0)[True, None]",
         "x[i] = x[:2].double(); x", "x[0] = x[:2]; x", "x[i] = x[0, :2]; x", "x[m] = x[0, :2]; x", "x[0] = 1j; x", "x[i] = 1j; x",
         "x[i] = [1, 2]; x", "x[0] = None; x", "x[0] = 'a'; x", "x[0] = np.ones(6); x", "x[1:] = x[:-1]; x", "x[1:] = n[:-1]; x",

@@ -190,6 +190,16 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "typename": lambda xp: [xp.typename(value) for value in (xp.zeros(1), 3, [])],
     "unsafe_split_with_sizes": lambda xp: xp.unsafe_split_with_sizes(xp.tensor(M), [1, 2], 1),
     "vander": lambda xp: [xp.vander(xp.tensor([1.0, 2, 3])), xp.vander(xp.tensor([2, 3]), 4, True), xp.vander(xp.ones(2), 0)],
+    "apply_": lambda xp: [xp.tensor(M).t().apply_(abs), xp.tensor([1, 2]).apply_(lambda n: n * n)],
+    "map_": lambda xp: [xp.tensor(M).map_(xp.tensor([1.0, 2, 3]), lambda x, y: x * y)],
+    "new": lambda xp: [xp.tensor([1, 2]).new([2.0, 3]), xp.tensor(M).new(2, 3).shape, xp.tensor(M).new((1, 2)), xp.tensor(M).new().shape],
+    "share_memory_": lambda xp: xp.tensor(M).share_memory_(),
+    "get_device": lambda xp: xp.get_device(xp.tensor(M)),
+    "fill_diagonal_": lambda xp: [
+        with_gradient(xp, ((x := leaf(xp, np.ones(shape))) * 1).fill_diagonal_(7, wrap), x)
+        for shape in ((3, 3), (2, 4), (5, 2), (7, 3), (2, 2, 2))
+        for wrap in (False, True)
+    ],
     "chain_matmul": lambda xp: xp.chain_matmul(xp.tensor(M), xp.tensor(M).t(), xp.tensor(M)),
 }
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-KNOWN = ("cpu", "cuda", "mps", "xpu", "meta", "hpu", "mtia", "xla", "vulkan", "ipu", "privateuseone")
+#: The types of device that PyTorch knows, in the order in which it lists them.
+KNOWN = (
+    *("cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps"),
+    *("meta", "hpu", "mtia", "privateuseone"),
+)
 
 
 class device:
@@ -65,7 +69,8 @@ def check_device(spec: Any) -> None:
         return
     found = device(spec)
     if found.type != "cpu":
-        raise RuntimeError(
+        refused = AssertionError if found.type == "cuda" else RuntimeError  # PyTorch's own type for the one that everybody asks for
+        raise refused(
             f"Torch not compiled with {found.type.upper()} enabled: device '{found}' was asked for, but ndgrad computes on the CPU alone; "
             "write device='cpu' or leave the argument out"
         )

@@ -164,9 +164,9 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     found = _TABLE.get((type1, type2))
     if found is None:
         if type(type1) is not dtype or type(type2) is not dtype:
-            wrong = "type1" if type(type1) is not dtype else "type2"
+            wrong = "'type1' (position 1)" if type(type1) is not dtype else "'type2' (position 2)"
             given = type1 if type(type1) is not dtype else type2
-            raise TypeError(f"promote_types(): argument '{wrong}' must be torch.dtype, not {given.__class__.__name__}")
+            raise TypeError(f"promote_types(): argument {wrong} must be torch.dtype, not {given.__class__.__name__}")
         raise RuntimeError(
             "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
             f"{type1.name} and {type2.name}; convert one of them with .to(...) first"
@@ -197,6 +197,9 @@ def _combine_categories(higher: dtype | None, lower: dtype | None) -> dtype | No
 
 def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether PyTorch's casting rules let a result of type `from_` be written into a tensor of type `to`."""
+    for position, (name, given) in enumerate((("from_", from_), ("to", to)), 1):
+        if type(given) is not dtype:
+            raise TypeError(f"can_cast(): argument '{name}' (position {position}) must be torch.dtype, not {given.__class__.__name__}")
     if from_.is_complex and not to.is_complex:
         return False
     if from_.is_floating_point and to.category < FLOATING:
@@ -232,7 +235,8 @@ def number_dtype(number: Any) -> dtype:
         return _default[0]
     if isinstance(number, (complex, np.complexfloating)):
         return _default[0].to_complex()
-    raise TypeError(f"a number was expected, not {type(number).__name__}")
+    advice = "; write ndgrad.from_numpy(array) to use a numpy.ndarray's memory as a tensor" if isinstance(number, np.ndarray) else ""
+    raise TypeError(f"a number was expected, not {type(number).__name__}{advice}")
 
 
 def names_left_out() -> frozenset[str]:

@@ -76,6 +76,17 @@ def as_shape(sizes: Sequence[Any], name: str = "size") -> Shape:
     return tuple(value if type(value) is int else as_int(value, name) for value in sizes)
 
 
+def sizes_given(function: str, name: str, positional: Sequence[Any], named: Any) -> Shape:
+    """The shape meant by `f(2, 3)`, `f((2, 3))` or `f(name=(2, 3))`, where `named` is None if the keyword was not used."""
+    if positional:
+        if named is not None:
+            raise TypeError(f"{function}() got multiple values for argument '{name}'")
+        return as_shape(positional, name)
+    if named is None:
+        raise TypeError(f'{function}() missing 1 required positional arguments: "{name}"')
+    return as_shape((named,), name)
+
+
 def check_sizes(shape: Shape) -> Shape:
     """Refuse negative sizes."""
     for value in shape:

@@ -133,6 +133,8 @@ class Tensor(Methods):
         if dim is None:
             return as_size(self._a.shape)
         shape = self._a.shape
+        if not hasattr(dim, "__index__"):
+            raise TypeError(f"size(): argument 'dim' (position 1) must be int, not {type(dim).__name__}")
         if not -len(shape) <= dim < len(shape):
             bounds = f"[{-max(len(shape), 1)}, {max(len(shape), 1) - 1}]"
             if not shape:

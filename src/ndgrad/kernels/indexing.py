@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ndgrad.base.types import Array, Shape
+from ndgrad.kernels.striding import empty_in_order, memory_order
 
 #: Below this many numbers `np.add.at` is quicker than setting up anything better.
 FEW = 2000
@@ -29,9 +31,42 @@ def row_major(x: Array) -> Array:
 
 def take(x: Array, index: Any, dim: int) -> Any:
     """`x` at the positions `index` of one dim, whose dims take that dim's place."""
-    if x.flags.c_contiguous:
+    if x.flags.c_contiguous and index.flags.c_contiguous:
         return np.take(x, index, axis=dim)  # three times as fast, but it copies what is not contiguous
-    return row_major(x[(slice(None),) * dim + (index,)])
+    return look_up(x, (index,), (dim,))
+
+
+def look_up(x: Array, indices: Sequence[Any], dims: tuple[int, ...]) -> Array:
+    """What index arrays name of `x`, in memory in the order in which `x` and the index arrays have their dims."""
+    found = x[key_of(x.ndim, dims, indices)]
+    if not found.size or (x.flags.c_contiguous and all(index.flags.c_contiguous for index in indices)):
+        return row_major(found)
+    first = result_position(dims)
+    rest = [step for dim, step in enumerate(x.strides) if dim not in dims]
+    count = found.ndim - len(rest)
+    operands = [(*rest[:first], *(0,) * count, *rest[first:])]
+    for index in indices:
+        steps = (0,) * (count - index.ndim) + tuple(step if size > 1 else 0 for step, size in zip(index.strides, index.shape, strict=True))
+        operands.append((*(0,) * first, *steps, *(0,) * (len(rest) - first)))
+    return _arranged(found, operands)
+
+
+def _arranged(found: Array, operands: Sequence[tuple[int, ...]]) -> Array:
+    order = memory_order(found.shape, operands)
+    if order == list(range(found.ndim))[::-1]:
+        return row_major(found)
+    out = empty_in_order(found.shape, order, found.dtype)
+    out[...] = found
+    return out
+
+
+def look_up_mask(x: Array, mask: Array, dim: int) -> Array:
+    """What a mask over the dims from `dim` on leaves of `x`, in memory in the order of the dims of `x`."""
+    found = x[(slice(None),) * dim + (mask,)]
+    if not found.size or x.flags.c_contiguous:
+        return row_major(found)
+    steps = (*x.strides[:dim], 0, *x.strides[dim + mask.ndim :])
+    return _arranged(found, [steps])
 
 
 def check_index(index: Any, size: int, dim: int) -> None:

@@ -28,6 +28,8 @@ def power(x: Any, y: Any) -> Any:
         special = _by_exponent.get(exponent)
         if special is not None:
             return special(x)
+    if kind.kind == "b":
+        return x.copy() if exponent else np.ones_like(x)
     return np.power(x, y)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,24 +54,61 @@ def laid_out(x: Any) -> Any:
     return strided(x, x.shape, tuple(step * width for step in contiguous_strides(x.shape)))
 
 
-def dense_copy(x: Any, dtype: Any = None) -> Array:
-    """A copy whose dims follow each other in memory as those of `x` do; a broadcast dim goes where row-major order has it."""
-    if not isinstance(x, np.ndarray) or x.flags.c_contiguous or not x.size or is_dense(x.shape, x.strides, x.itemsize):
-        return np.array(x, dtype=dtype, order="K")
-    order = list(range(x.ndim))[::-1]  # innermost first
-    for start in range(1, x.ndim):
+def memory_order(shape: Shape, operands: Sequence[tuple[int, ...]]) -> list[int]:
+    """The dims of a result, innermost first, in the order in which PyTorch lays it out: that of its operands' strides.
+
+    The first operand that tells two dims apart decides; a stride of 0 tells nothing.
+    """
+    order = list(range(len(shape)))[::-1]
+    for start in range(1, len(shape)):
         at = start
         for other in range(start - 1, -1, -1):
-            inner, outer = order[other], order[at]
-            steps = x.strides[inner], x.strides[outer]
-            if 0 in steps or (steps[0] == steps[1] and x.shape[inner] <= x.shape[outer]):
-                continue
-            if steps[0] < steps[1]:
+            verdict = _compared(shape, operands, order[other], order[at])
+            if verdict < 0:
                 break
-            order[other], order[at] = outer, inner
-            at = other
+            if verdict > 0:
+                order[other], order[at] = order[at], order[other]
+                at = other
+    return order
+
+
+def _compared(shape: Shape, operands: Sequence[tuple[int, ...]], inner: int, outer: int) -> int:
+    """Above 0 where the inner dim should change places with the outer one, below 0 where it should not."""
+    for strides in operands:
+        low, high = strides[inner], strides[outer]
+        if low == 0 or high == 0:
+            continue
+        if low != high:
+            return -1 if low < high else 1
+        if shape[inner] > shape[outer]:
+            return 1
+    return 0
+
+
+def empty_in_order(shape: Shape, order: Sequence[int], dtype: Any) -> Array:
+    """Memory for a result whose dims, innermost first, come in this order."""
     outwards = order[::-1]
-    out = np.empty([x.shape[dim] for dim in outwards], dtype or x.dtype).transpose(np.argsort(outwards))
+    return np.empty([shape[dim] for dim in outwards], dtype).transpose(np.argsort(outwards))
+
+
+def dense_empty(x: Array, dtype: Any = None) -> Array:
+    """Memory for a result that is laid out as `x` is; a broadcast dim goes where row-major order has it."""
+    kind = np.dtype(dtype or x.dtype)
+    if not x.size or (x.flags.c_contiguous and 1 not in x.shape):
+        return np.empty(x.shape, kind)
+    if is_dense(x.shape, x.strides, x.itemsize):  # dims of size 1 keep their strides too, which NumPy's order="K" makes up anew
+        return strided(np.empty(x.size, kind), x.shape, tuple(step // x.itemsize * kind.itemsize for step in x.strides))
+    return empty_in_order(x.shape, memory_order(x.shape, [x.strides]), kind)
+
+
+def dense_copy(x: Any, dtype: Any = None) -> Array:
+    """A copy whose dims follow each other in memory as those of `x` do."""
+    if not isinstance(x, np.ndarray) or not x.size or x.flags.c_contiguous or is_dense(x.shape, x.strides, x.itemsize):
+        out = np.array(x, dtype=dtype, order="K")
+        if dtype is None and out.strides != x.strides and out.size:  # of dims of size 1, which NumPy makes up anew
+            return strided(out, x.shape, x.strides)
+        return out
+    out = dense_empty(x, dtype)
     with np.errstate(all="ignore"):
         out[...] = x
     return out

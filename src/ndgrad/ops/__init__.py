@@ -8,6 +8,7 @@ from ndgrad.core.protocols import Operations
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import (
     activations,
+    adapting,
     arithmetic,
     assigning,
     binary,
@@ -58,6 +59,7 @@ from ndgrad.ops.operators import python_operators
 
 FAMILIES = (
     activations,
+    adapting,
     arithmetic,
     assigning,
     binary,

@@ -32,8 +32,8 @@ def _piece(kernel: Callable[..., Any], name: str, node: str, cpu: str, partial: 
 
 # ---------------------------------------------------------------- cut off
 def _relu(x: Any) -> Any:
-    # NumPy's clip is three times as fast as its maximum
-    return np.clip(x, 0, np.inf) if x.dtype.kind == "f" and x.size > 1000 else np.maximum(x, 0)
+    # NumPy's clip is three times as fast as its maximum, which of two zeros takes the second: -0 stays -0
+    return np.clip(x, 0, np.inf) if x.dtype.kind == "f" and x.size > 1000 else np.maximum(0, x)
 
 
 relu = elementwise(

@@ -11,8 +11,28 @@ from ndgrad.base.shapes import wrap_dim, wrap_dims
 from ndgrad.base.types import Shape
 from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor
+from ndgrad.ops.guarding import advice, refuse, type_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+#: The names of C++ types, which some of PyTorch's messages use where others use those of `TYPE_NAMES`.
+CPP_NAMES = {
+    "bool": "bool",
+    "uint8": "unsigned char",
+    "int8": "signed char",
+    "int16": "short int",
+    "int32": "int",
+    "int64": "long int",
+    "uint16": "short unsigned int",
+    "uint32": "unsigned int",
+    "uint64": "long unsigned int",
+    "float16": "c10::Half",
+    "float32": "float",
+    "float64": "double",
+    "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}
 
 
 def torch_arguments(body: Function) -> Function:
@@ -27,20 +47,18 @@ def torch_arguments(body: Function) -> Function:
                 kwargs["keepdim"] = kwargs.pop("keepdims")
         try:
             return body(*args, **kwargs)
-        except AttributeError:
-            check_tensor(args[0] if args else kwargs.get("input"), body.__name__, "input", 1)
+        except (AttributeError, ValueError, RuntimeError):
+            refuse(body, args, kwargs)
             raise
 
+    call.__dict__["guards"] = True
     return cast(Function, call)  # it takes what the body takes, and two names more
 
 
 def check_tensor(value: Any, function: str, argument: str, position: int) -> None:
     """Refuse anything but a tensor."""
     if not isinstance(value, Tensor):
-        kind: type[Any] = value.__class__
-        name = "numpy.ndarray" if kind.__module__ == "numpy" and kind.__name__ == "ndarray" else kind.__name__
-        advice = "; write ndgrad.from_numpy(array) to use the array's memory as a tensor" if name == "numpy.ndarray" else ""
-        raise TypeError(f"{function}(): argument '{argument}' (position {position}) must be Tensor, not {name}{advice}")
+        raise TypeError(f"{function}(): argument '{argument}' (position {position}) must be Tensor, not {type_of(value)}{advice(value)}")
 
 
 def one_dim(dim: Any, rank: int, function: str) -> int:
@@ -59,10 +77,12 @@ def dims_of(dim: Any, rank: int, function: str) -> tuple[int, ...]:
         return (axis,) if rank else ()
     if dim is None:
         return tuple(range(rank))
-    if isinstance(dim, (str, float, Tensor)):
+    if isinstance(dim, (str, float)) or (isinstance(dim, Tensor) and dim._a.ndim):
         wrong(function, "dim", "tuple of ints", dim)
-    if isinstance(dim, Iterable):
-        dims: list[Any] = list(dim)
+    if isinstance(dim, Tensor):
+        dim = dim.__index__()
+    elif isinstance(dim, Iterable):
+        dims: list[Any] = list(dim)  # any iterable of dims
         if not dims:
             return tuple(range(rank))
         for one in dims:

@@ -249,6 +249,15 @@ floor_quotient = elementwise(
     partials=[no_derivative("floor_divide"), no_derivative("floor_divide")],
     doc="The quotient rounded down.",
 )
+div_number = elementwise(
+    np.true_divide,
+    name="div_number",
+    node_name="DivBackward1",
+    public=False,
+    policy=FLOAT,
+    partials=[lambda xp, g, y: g / y],
+    doc="x / y of a number y, where it is a step of a composite: PyTorch's `/` between a tensor and a number is `div_true`.",
+)
 div_floor = elementwise(
     _floor_quotient,
     name="div_floor",
@@ -306,7 +315,11 @@ def floor_divide(input: Any, other: Any) -> Tensor:
 # ---------------------------------------------------------------- remainders
 def _remainder(x: Any, y: Any) -> Any:
     _check_integer_divisor(np.asarray(y))
-    return np.remainder(x, y)
+    if x.dtype.kind != "f":
+        return np.remainder(x, y)
+    rest = np.fmod(x, y)  # a remainder of 0 has the sign of the dividend, which NumPy's own has not
+    moved = np.not_equal(rest, 0) & (np.less(rest, 0) != np.less(y, 0))
+    return np.where(moved, rest + y, rest)[()] if moved.any() else rest
 
 
 def _fmod(x: Any, y: Any) -> Any:

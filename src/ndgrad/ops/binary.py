@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import FLOATING
-from ndgrad.core.inplace import TYPE_NAMES, in_place
+from ndgrad.base.shapes import broadcast_shapes
+from ndgrad.core.inplace import in_place
 from ndgrad.core.primitive import operand_error, quiet_run
 from ndgrad.core.tensor import Tensor, mark_modified
 from ndgrad.kernels.scalars import integer_kernel
-from ndgrad.ops.arguments import check_tensor
+from ndgrad.ops.arguments import CPP_NAMES, check_tensor
 from ndgrad.ops.declare import FLOAT, Operation, elementwise, function, nondifferentiable
 from ndgrad.ops.filling import writes_silently
 from ndgrad.ops.refusals import forbidden, no_derivative, unsupported
@@ -70,7 +71,7 @@ def _numeric_extreme(ufunc: Any, name: str, wins: str) -> Any:
         name=f"{name}_tensors",
         node_name=f"{name.capitalize()}Backward0",
         public=False,
-        check=unsupported(f"{name}_cpu", "c"),
+        check=forbidden("c", f"{name} not implemented for complex tensors."),
         partials=[
             lambda xp, g, x, y: xp.masked_keep(g, first(xp, x, y)),
             lambda xp, g, x, y: xp.masked_keep(g, xp.logical_not(first(xp, x, y))),
@@ -263,14 +264,16 @@ def lerp_tensors(x: Any, y: Any, z: Any) -> Any:
 @function(in_place=True, out=True, primitive=lerp_tensors)
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     """input + weight * (end - input)."""
-    if not isinstance(end, Tensor):
-        operand_error(lerp_tensors.primitive, 1, end)
+    check_tensor(end, "lerp", "end", 2)
+    if not isinstance(weight, (int, float, complex, np.number)):
+        check_tensor(weight, "lerp", "weight", 3)
     for name, value in (("end", end), ("weight", weight)):
         if isinstance(value, Tensor) and value.dtype is not input.dtype and not (name == "weight" and value._a.ndim == 0):
-            kinds = [TYPE_NAMES[tensor.dtype.name].lower() for tensor in (input, value)]
+            kinds = [CPP_NAMES[tensor.dtype.name] for tensor in (input, value)]
             raise RuntimeError(
                 f"expected dtype {kinds[0]} for `{name}` but got dtype {kinds[1]}; lerp does not promote, convert one of them"
             )
+    broadcast_shapes(input._a.shape, end._a.shape, *((weight._a.shape,) if isinstance(weight, Tensor) else ()))
     return lerp_tensors(input, end, weight) if isinstance(weight, Tensor) else lerp_number(input, end, weight=weight)
 
 
@@ -375,7 +378,6 @@ heaviside_tensors = elementwise(
     node_name="torch::autograd::NotImplemented",
     policy="keep",
     public=False,
-    check=forbidden("c", "heaviside is not yet implemented for complex tensors."),
     partials=[no_derivative("heaviside"), no_derivative("heaviside")],
 )
 
@@ -384,8 +386,9 @@ heaviside_tensors = elementwise(
 def heaviside(input: Tensor, values: Any) -> Tensor:
     """0 for negative elements, 1 for positive ones, and `values` at 0."""
     check_tensor(input, "heaviside", "input", 1)
-    if not isinstance(values, Tensor):
-        operand_error(heaviside_tensors.primitive, 1, values)
+    check_tensor(values, "heaviside", "values", 2)
+    if input.dtype.is_complex or values.dtype.is_complex:
+        raise RuntimeError(f"heaviside is not yet implemented for complex tensors. They are {input.dtype} and {values.dtype}.")
     if input.dtype is not values.dtype:
         raise RuntimeError(
             f"heaviside is not yet implemented for tensors with different dtypes. The input is {input.dtype}, values are {values.dtype}."

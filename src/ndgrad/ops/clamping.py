@@ -26,11 +26,11 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
     if high is not None:
         high = scalar_of(high, x.dtype)
     if low is None:
-        return np.minimum(x, high)  # one of the bounds is always there
+        return np.minimum(high, x)  # one of the bounds is always there
     if high is None:
         # NumPy's clip is three times as fast as its maximum, but only with two bounds
-        return np.clip(x, low, np.inf) if x.dtype.kind == "f" and x.size > 1000 else np.maximum(x, low)
-    return np.clip(x, low, high) if x.size > 1000 else np.minimum(np.maximum(x, low), high)
+        return np.clip(x, low, np.inf) if x.dtype.kind == "f" and x.size > 1000 else np.maximum(low, x)  # -0 stays -0
+    return np.clip(x, low, high) if x.size > 1000 else np.minimum(high, np.maximum(low, x))
 
 
 def _inside(xp: Any, g: Any, x: Any, low: Any, high: Any) -> Any:

@@ -217,4 +217,6 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
 @function
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether all elements are equal up to `atol + rtol * |other|`."""
+    check_tensor(input, "allclose", "input", 1)
+    check_tensor(other, "allclose", "other", 2)
     return bool(np.all(isclose(input, other, rtol, atol, equal_nan)._a))

@@ -134,6 +134,7 @@ def conj_physical(input: Tensor) -> Tensor:
 @function(aliases=("resolve_neg",))
 def resolve_conj(input: Tensor) -> Tensor:
     """The tensor itself: here conjugation and negation are never put off."""
+    check_tensor(input, "resolve_conj", "input", 1)
     return input
 
 

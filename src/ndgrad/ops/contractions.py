@@ -288,7 +288,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
 @function(method=False)
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input1 @ weight[k] @ input2 + bias[k]` for every k, over the last dims of both inputs."""
-    check_tensors("bilinear", input1=input1, input2=input2, weight=weight)
+    check_tensors("bilinear", input1=input1, input2=input2, weight=weight, **({} if bias is None else {"bias": bias}))
     shape_x, shape_y, shape_w = input1._a.shape, input2._a.shape, weight._a.shape
     if len(shape_x) != len(shape_y):
         raise RuntimeError(f"bilinear(): input dimensions do not match: got {len(shape_x)} and {len(shape_y)}")

@@ -73,12 +73,14 @@ def overwrite(x: Any, y: Any) -> Any:
 
 
 @function(as_function=False, name="copy_")
-def copy_into(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
-    """Write the elements of `src`, broadcast and converted, into the tensor."""
+def copy_into(self: Tensor, other: Any, non_blocking: bool = False) -> Tensor:
+    """Write the elements of `other`, broadcast and converted, into the tensor."""
     check_target(self, "copy_")
-    if not isinstance(src, Tensor):
-        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-    shape, given = self._a.shape, src._a.shape
+    if isinstance(other, (int, float, complex)):
+        other = wrap(np.asarray(other))
+    elif not isinstance(other, Tensor):
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}")
+    shape, given = self._a.shape, other._a.shape
     lead = len(shape) - len(given)
     if lead < 0 or any(size not in (1, wide) for size, wide in zip(given, shape[lead:], strict=True)):
         raise RuntimeError(
@@ -87,8 +89,8 @@ def copy_into(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
             else f"The size of tensor a ({_mismatch(shape, given)[0]}) must match the size of tensor b ({_mismatch(shape, given)[1]}) at "
             f"non-singleton dimension {_mismatch(shape, given)[2]}"
         )
-    check_overlap(self, (src,), "copy_")
-    return write(self, overwrite(shadow(self), src), "copy_")
+    check_overlap(self, (other,), "copy_")
+    return write(self, overwrite(shadow(self), other), "copy_")
 
 
 def _mismatch(shape: tuple[int, ...], given: tuple[int, ...]) -> tuple[int, int, int]:
@@ -184,6 +186,8 @@ def cast(tensor: Tensor, wanted: dtype) -> Tensor:
 @function(as_function=False)
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """The tensor in the dtype of another."""
+    if not isinstance(other, Tensor):
+        raise TypeError(f"type_as(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}")
     return cast(self, other.dtype)
 
 

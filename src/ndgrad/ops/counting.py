@@ -14,7 +14,7 @@ from ndgrad.base.shapes import as_int
 from ndgrad.base.types import Array
 from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.creation import C_NAMES, deliver, factory_dtype, read_number
+from ndgrad.ops.creation import C_NAMES, deliver, dtype_of_out, factory_dtype, read_number
 from ndgrad.ops.declare import function
 
 
@@ -33,7 +33,7 @@ def arange(
     check_device(device)
     start, end, step = _range_arguments("arange", args, named)
     integers = all(isinstance(value, int) for value in (start, end, step))
-    kind = factory_dtype("arange", dtype, out.dtype if out is not None else int64 if integers else get_default_dtype())
+    kind = factory_dtype("arange", dtype, dtype_of_out(out, "arange") if out is not None else int64 if integers else get_default_dtype())
     if kind.kind in "bc":
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{TYPE_NAMES[from_numpy_dtype[kind].name]}'")
     ends = (int(start), int(end), int(step) or step, True) if kind == np.int64 else (start, end, step, integers)
@@ -107,7 +107,7 @@ def closed_range(
     )
     first, last, by = (read_number("range", *given) for given in (("start", 1, start), ("end", 2, end), ("step", 3, step)))
     _count(first, last, by, False)
-    kind = factory_dtype("range", dtype, out.dtype if out is not None else get_default_dtype())
+    kind = factory_dtype("range", dtype, dtype_of_out(out, "range") if out is not None else get_default_dtype())
     count = math.floor((float(last) - float(first)) / float(by)) + 1
     return deliver("range", (float(first) + float(by) * np.arange(count)).astype(kind), out, dtype, requires_grad)
 
@@ -171,7 +171,7 @@ def _ends(name: str, start: Any, end: Any, steps: Any, given: Any, out: Any) -> 
         raise RuntimeError(f"number of steps must be non-negative, not {count}")
     is_complex = isinstance(first, complex) or isinstance(last, complex)
     default = get_default_dtype().to_complex() if is_complex else get_default_dtype()
-    kind = factory_dtype(name, given, default if out is None else out.dtype)
+    kind = factory_dtype(name, given, default if out is None else dtype_of_out(out, name))
     if is_complex and kind.kind != "c":
         names = C_NAMES[default.name], TYPE_NAMES[from_numpy_dtype[kind].name]
         raise RuntimeError(f"torch.{name}(): inferred dtype {names[0]} can't be safely cast to passed dtype {names[1]}")

@@ -79,10 +79,16 @@ def factory_dtype(name: str, given: Any, fallback: dtype) -> np.dtype[Any]:
         raise TypeError(f"{name}(): {error}") from None
 
 
-def out_array(out: Any, shape: Shape, wanted: dtype | None, name: str) -> Tensor:
-    """The tensor given as `out=`, in the shape that it is to be filled in."""
+def dtype_of_out(out: Any, name: str) -> dtype:
+    """The dtype of the tensor given as `out=`, which the result takes unless it was given another."""
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    return out.dtype
+
+
+def out_array(out: Tensor, shape: Shape, wanted: dtype | None, name: str) -> Tensor:
+    """The tensor given as `out=`, in the shape that it is to be filled in."""
+    dtype_of_out(out, name)
     if wanted is not None and wanted is not out.dtype:
         raise RuntimeError(f"dtype {TYPE_NAMES[wanted.name]} does not match dtype of out parameter ({TYPE_NAMES[out.dtype.name]})")
     if out.requires_grad and modes.is_grad_enabled():
@@ -92,7 +98,7 @@ def out_array(out: Any, shape: Shape, wanted: dtype | None, name: str) -> Tensor
         )
     memory = out._memory()
     if memory.shape != shape:
-        if memory.size:
+        if memory.size and name == "arange":  # the others resize it without a word
             warnings.warn(
                 f"An output with one or more elements was resized since it had shape {list(memory.shape)}, which does not match the "
                 f"required "
@@ -269,7 +275,7 @@ def full(
     check_device(device)
     shape = _read_size_list("full", 1, size)
     value = read_number("full", "fill_value", 2, fill_value)
-    fallback = (fill_value.dtype if isinstance(fill_value, Tensor) else number_dtype(value)) if out is None else out.dtype
+    fallback = (fill_value.dtype if isinstance(fill_value, Tensor) else number_dtype(value)) if out is None else dtype_of_out(out, "full")
     return deliver("full", _value_array("full", shape, value, factory_dtype("full", dtype, fallback)), out, dtype, requires_grad)
 
 

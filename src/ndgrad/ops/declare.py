@@ -37,6 +37,7 @@ from ndgrad.core.primitive import (
 )
 from ndgrad.core.protocols import Operation, SeveralOutputs
 from ndgrad.core.pulls import Rule
+from ndgrad.ops.guarding import guarded, tensor_parameters, unwrap
 
 __all__ = [
     "FLOAT",
@@ -73,6 +74,7 @@ class Entry:
         name: str,
         function: Function,
         *,
+        method: Function | None = None,
         primitive: Primitive | None = None,
         as_function: bool = True,
         as_method: bool = True,
@@ -81,7 +83,7 @@ class Entry:
         domain: tuple[float, float] | None = None,
     ) -> None:
         self.name = name
-        self.method = function  # methods take no `out=`, so they are spared its price; lanes read it themselves
+        self.method = method or function  # methods take no `out=`, so they are spared its price; lanes read it themselves
         self.function = with_out(function, name) if out and not hasattr(function, "lane") else function
         self.primitive = primitive
         self.as_function, self.as_method = as_function, as_method
@@ -187,6 +189,7 @@ def _expose(names: Sequence[str], function: Function, *, in_place: Function | No
         if name in table:
             raise TypeError(f"the operation {name} is declared twice")
         table[name] = Entry(name, function, in_place=in_place, **facts)
+    unwrap(function).__qualname__ = names[0]  # Python's own complaints about arguments name the function by it
 
 
 @overload
@@ -285,7 +288,12 @@ def function(
         if found is not None and found.title == found.name:
             found.title = own
         names = (own, *aliases)
-        _expose(names, body, primitive=found, as_function=as_function, as_method=method, in_place=twin, out=out, domain=domain)
+        # a method's first operand is a tensor by nature: only those with more of them need the guard, and pay its price
+        needs = tensor_parameters(body)
+        checked = guarded(body) if needs and not hasattr(body, "guards") else body
+        called = checked if len(needs) > 1 else body
+        facts: dict[str, Any] = {"primitive": found, "as_function": as_function, "as_method": method, "out": out, "domain": domain}
+        _expose(names, checked, method=called, in_place=twin, **facts)
         return body
 
     return declare if body is None else declare(body)
@@ -297,6 +305,16 @@ def rule_helper(name: str, on_raw: Function, on_recorded: Function) -> None:
     setattr(recorded, name, on_recorded)
 
 
+def check_outs(out: Any, count: int, name: str) -> None:
+    """Refuse an `out=` that is not as many tensors as the operation has results."""
+    if not isinstance(out, (tuple, list)) or len(out) != count:  # users pass anything
+        kind: type[Any] = out.__class__
+        raise TypeError(
+            f"{name}() received an invalid combination of arguments - argument 'out' must be a tuple of {count} Tensors, "
+            f"not {kind.__name__}"
+        )
+
+
 def with_out(function: Callable[..., Result], name: str) -> Callable[..., Result]:
     """Add PyTorch's `out=`: the result is written into a given tensor, which is resized to fit."""
 
@@ -306,6 +324,7 @@ def with_out(function: Callable[..., Result], name: str) -> Callable[..., Result
         if out is None:
             return result
         if isinstance(result, tuple):
+            check_outs(out, len(result), name)
             for target, value in zip(out, result, strict=True):
                 write_out(target, value, name)
             return type(result)(*out) if hasattr(result, "_fields") else tuple(out)  # a namedtuple

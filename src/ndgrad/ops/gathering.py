@@ -11,6 +11,7 @@ from ndgrad.base.types import Shape
 from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import indexing, scattering
+from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import function, general, linear, nondifferentiable
 from ndgrad.ops.pieces import unbind
 from ndgrad.ops.shape import expand_to
@@ -54,13 +55,13 @@ def gather_backward(x: Any, index: Any, *, shape: Shape, dim: int) -> Any:
     return out
 
 
-def integers(index: Any, message: str, error: type[Exception] = RuntimeError, *, only_long: bool = False) -> Tensor:
-    """An index tensor, refused with `message` unless its dtype is int64 (or int32)."""
-    if not isinstance(index, Tensor):
-        raise TypeError(f"argument 'index' must be Tensor, not {type(index).__name__}")
+def integers(index: Any, message: str, error: type[Exception] = RuntimeError, *, only_long: bool = False, position: int = 3) -> Tensor:
+    """An index tensor, refused with `message` (which begins with the operation's name) unless its dtype is int64 (or int32)."""
+    check_tensor(index, message.partition("(")[0].removesuffix("_"), "index", position)
     kind = index._a.dtype
     if kind == np.int64 or (kind == np.int32 and not only_long):
-        return index
+        found: Tensor = index
+        return found
     raise error(message.format(TYPE_NAMES[index.dtype.name]))
 
 
@@ -224,7 +225,7 @@ def flat_positions(input: Tensor, index: Tensor) -> None:
 @function(out=True)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements at positions of the flat tensor, in the shape of the index."""
-    index = integers(index, "take(): Expected a long tensor for index, but got {}", only_long=True)
+    index = integers(index, "take(): Expected a long tensor for index, but got {}", only_long=True, position=2)
     if not input._a.size and index._a.size:
         raise IndexError("take(): tried to take from an empty tensor")
     flat_positions(input, index)

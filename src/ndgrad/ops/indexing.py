@@ -14,6 +14,7 @@ from ndgrad.base.types import Shape
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels import indexing as kernels
 from ndgrad.kernels.striding import dense_copy
+from ndgrad.ops.data import array_of
 from ndgrad.ops.declare import Operation, function, general, rule_helper
 from ndgrad.ops.pieces import range_of, selected, slice_range, unbind
 from ndgrad.ops.shape import alias, expand_to, unsqueeze_dim
@@ -37,7 +38,7 @@ rule_helper("zeros_shaped", lambda g, *, shape: np.zeros(shape, g.dtype), lambda
 )
 def index_mask(x: Any, mask: Any, *, dim: int) -> Any:
     """The elements where a mask over the dims from `dim` on holds."""
-    return kernels.row_major(x[(slice(None),) * dim + (mask,)])
+    return kernels.look_up_mask(x, mask, dim)
 
 
 @general(
@@ -109,7 +110,7 @@ def _declare(count: int) -> tuple[Operation, Operation, Operation, Operation]:
         return _with_operands(body, "rule", arguments, ())
 
     def read(x: Any, *indices: Any, dims: tuple[int, ...]) -> Any:
-        return kernels.take(x, indices[0], dims[0]) if len(dims) == 1 else kernels.row_major(x[kernels.key_of(x.ndim, dims, indices)])
+        return kernels.take(x, indices[0], dims[0]) if len(dims) == 1 else kernels.look_up(x, indices, dims)
 
     def back(x: Any, *indices: Any, shape: Shape, dims: tuple[int, ...]) -> Any:
         out = np.zeros(shape, x.dtype)
@@ -207,7 +208,7 @@ def _items(key: Any) -> tuple[Any, ...]:
 
 
 def _as_index(item: Any) -> Any:
-    """An index as an int, a bool, a slice, None, Ellipsis, or a tensor of int64, int32 or bool."""
+    """An index as an int, a bool, a slice, None, Ellipsis, or a tensor of int64, int32 or bool (without dims, of any integer dtype)."""
     kind = type(item)
     if kind in (int, slice, bool) or item is None or item is ...:
         return item
@@ -220,7 +221,7 @@ def _as_index(item: Any) -> Any:
     if isinstance(item, np.ndarray):
         return checked_index(wrap(np.array(item)))
     if isinstance(item, (list, tuple, range)):
-        array = np.array([_plain(each) for each in item])
+        array = array_of(item if isinstance(item, (list, tuple)) else list(item), None)
         return checked_index(wrap(array.astype(np.int64) if not array.size else array))
     if hasattr(item, "__index__"):
         return int(item.__index__())
@@ -229,21 +230,16 @@ def _as_index(item: Any) -> Any:
     return _refused(item)
 
 
-def _plain(item: Any) -> Any:
-    if isinstance(item, Tensor):
-        return item.tolist()
-    return [_plain(each) for each in item] if isinstance(item, (list, tuple)) else item
-
-
 def checked_index(tensor: Tensor) -> Tensor:
     """A tensor that may be an index, of int64, int32 or bool."""
     kind = tensor._a.dtype
-    if kind.kind == "b" or kind in (np.int64, np.int32):
+    if kind.kind == "b" or kind in (np.int64, np.int32) or (kind.kind == "i" and not tensor._a.ndim):
         return tensor
     if kind == np.uint8:
-        warnings.warn(
-            "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.", UserWarning, stacklevel=4
-        )
+        if tensor._a.ndim:
+            warnings.warn(
+                "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.", UserWarning, stacklevel=4
+            )
         return wrap(np.asarray(tensor._a).astype(np.bool_))
     raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors; got {tensor.dtype}")
 

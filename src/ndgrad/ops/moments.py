@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -47,9 +48,9 @@ def variance_and_mean(x: Any, dims: Dims, correction: float, keepdim: bool) -> t
 
 
 def _var_back(xp: Any, g: Any, x: Any, x_shape: Any, dims: Dims, correction: float, keepdim: bool) -> Any:
-    free = _free(x_shape, dims, correction)
+    free = math.prod(x_shape[dim] for dim in dims) - correction  # below 0 as well, where the variance itself divides by 0
     away = x - xp.mean_dims(x, dims=dims, keepdim=True)
-    scale = 2 / free if free else float("nan")
+    scale = 2 / free if free else math.inf
     return xp.restore_dims(g, x_shape, dims, keepdim) * scale * away
 
 

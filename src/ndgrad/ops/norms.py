@@ -11,7 +11,7 @@ from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, dtype
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.tensor import Tensor, wrap
-from ndgrad.ops.arguments import dims_of, kept_shape, one_dim, torch_arguments, type_name
+from ndgrad.ops.arguments import check_tensor, dims_of, kept_shape, one_dim, torch_arguments, type_name
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, general, recorded, rule_helper
 from ndgrad.ops.reductions import reduce_add, row_major
@@ -217,7 +217,7 @@ def any_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False,
 
 
 # ---------------------------------------------------------------- the older functions
-@function
+@function(out=True)
 @torch_arguments
 def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
     """The norm of order `p` over `dim`, or over all elements; 'fro' is the 2-norm."""
@@ -234,11 +234,18 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
 @torch_arguments
 def dist(input: Tensor, other: Tensor, p: Any = 2) -> Tensor:
     """The p-norm of the difference."""
+    check_tensor(input, "dist", "input", 1)
+    check_tensor(other, "dist", "other", 2)
     broadcast_shapes(input._a.shape, other._a.shape)
     wanted = result_dtype((input, other))
     if wanted is bool_:
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+        )
+    if bool_ in (input.dtype, other.dtype):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+            "`logical_not()` operator instead."
         )
     if wanted.category < FLOATING:
         raise RuntimeError(f"norm(): input dtype should be either floating point or complex. Got {type_name(wanted)} instead.")
@@ -248,7 +255,7 @@ def dist(input: Tensor, other: Tensor, p: Any = 2) -> Tensor:
 # ---------------------------------------------------------------- rows compared
 @function(method=False)
 @torch_arguments
-def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm, over the last dim, of the difference plus `eps`."""
     broadcast_shapes(x1._a.shape, x2._a.shape)
     away = x1 - x2 + eps
@@ -258,7 +265,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
 
 @function(method=False)
 @torch_arguments
-def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along `dim`; norms count as at least `eps`."""
     wanted = result_dtype((x1, x2))
     if not wanted.is_floating_point:

@@ -58,11 +58,13 @@ _check = unsupported("pow", "b")
 
 
 def _check_number(payloads: Any, given: Any) -> None:
+    x = payloads[0]
+    if isinstance(given[1], bool):
+        return  # the exponents 0 and 1 are defined for bools as well
     _check(payloads, given)
-    x, y = payloads
-    if x.dtype.kind == "i" and np.any(np.less(y, 0)):
+    if x.dtype.kind in "iu" and isinstance(given[1], int) and given[1] < 0:
         raise RuntimeError(
-            f"Integers to negative integer powers are not allowed. The exponent is {y.item()}; convert the base to float first"
+            f"Integers to negative integer powers are not allowed. The exponent is {given[1]}; convert the base to float first"
         )
 
 

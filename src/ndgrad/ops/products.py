@@ -15,27 +15,9 @@ from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.node import CONSTANT, Node, edge_of, tick
 from ndgrad.core.primitive import raw, run_quietly
 from ndgrad.core.tensor import Tensor, plain, wrap
-from ndgrad.ops.arguments import check_tensor
+from ndgrad.ops.arguments import CPP_NAMES, check_tensor
 from ndgrad.ops.declare import function, general, linear, multilinear, primitives, rule_helper
 from ndgrad.ops.shape import expand_to, reshape_to
-
-#: The names of C++ types, which some of PyTorch's messages use where others use those of `TYPE_NAMES`.
-CPP_NAMES = {
-    "bool": "bool",
-    "uint8": "unsigned char",
-    "int8": "signed char",
-    "int16": "short",
-    "int32": "int",
-    "int64": "long",
-    "uint16": "unsigned short",
-    "uint32": "unsigned int",
-    "uint64": "unsigned long",
-    "float16": "c10::Half",
-    "float32": "float",
-    "float64": "double",
-    "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
-}
 
 
 # ---------------------------------------------------------------- the primitives, each one BLAS call

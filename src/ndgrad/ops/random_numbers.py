@@ -15,7 +15,7 @@ from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import sampling
 from ndgrad.kernels.mersenne import DEFAULT_SEED, STATE_BYTES, Mersenne
 from ndgrad.ops.arguments import check_tensor, type_name
-from ndgrad.ops.creation import finish, like_array, out_array, read_size
+from ndgrad.ops.creation import dtype_of_out, finish, like_array, out_array, read_size
 from ndgrad.ops.declare import function
 
 
@@ -326,7 +326,7 @@ def randperm(
     count = read_int("randperm", "n", 1, n)
     check_sizes((count,))
     engine = engine_of(generator, "randperm")
-    given = out.dtype if out is not None and dtype is None else None
+    given = dtype_of_out(out, "randperm") if out is not None and dtype is None else None
     wanted = as_dtype(dtype) if dtype is not None else given or int64
     kind = numpy_dtype(wanted)
     if kind.kind not in "fiu" or kind in (np.uint16, np.uint32, np.uint64):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.dtypes import as_dtype, int64, numpy_dtype
-from ndgrad.base.shapes import as_int, as_shape, check_sizes, wrap_dim, wrap_dims
+from ndgrad.base.shapes import as_int, check_sizes, sizes_given, wrap_dim, wrap_dims
 from ndgrad.base.types import Shape
 from ndgrad.core.inplace import TYPE_NAMES, check_recorded, check_target
 from ndgrad.core.node import Node
 from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
-from ndgrad.kernels.striding import address, owner_of, strided
+from ndgrad.kernels.striding import address, dense_empty, owner_of, strided
 from ndgrad.ops import pieces
 from ndgrad.ops import shape as shapes
 from ndgrad.ops.conversion import clone_strided
@@ -29,15 +30,17 @@ from ndgrad.ops.shape import expand_to, unsqueeze_dim, view_as_shape
 @linear(transpose=lambda xp, g, dims: xp.flip_dims(g, dims=dims), node_name="FlipBackward0")
 def flip_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
     """Some dims backwards."""
-    return np.flip(x, dims).copy(order="K") if x.ndim else np.array(x)
+    if not x.ndim:
+        return np.array(x)
+    out = dense_empty(x)
+    out[...] = np.flip(x, dims)
+    return out
 
 
 @function
 def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """Some dims backwards, as a copy."""
-    if not args and dims is None:
-        raise TypeError('flip() missing 1 required positional arguments: "dims"')
-    return flip_dims(input, dims=wrap_dims(as_shape(args or (dims,), "dims"), input._a.ndim))
+    return flip_dims(input, dims=wrap_dims(sizes_given("flip", "dims", args, dims), input._a.ndim))
 
 
 @function
@@ -130,11 +133,9 @@ def repeat_dims(x: Any, *, repeats: Shape) -> Any:
 
 
 @function(as_function=False)
-def repeat(self: Tensor, *repeats: Any) -> Tensor:
+def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     """The tensor several times along each dim, as a copy."""
-    times = as_shape(repeats, "repeats")
-    if not repeats:
-        raise TypeError('repeat() missing 1 required positional arguments: "repeats"')
+    times = sizes_given("repeat", "repeats", args, repeats)
     rank = self._a.ndim
     if len(times) < rank:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
@@ -144,9 +145,9 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
 
 
 @function
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The tensor several times along each of the last dims, as a copy."""
-    times = as_shape(dims, "dims")
+    times = sizes_given("tile", "dims", args, dims)
     return repeat(input, (*(1,) * (input._a.ndim - len(times)), *times))
 
 
@@ -207,13 +208,13 @@ def _check_repeats(each: int, output_size: int | None, size: int) -> None:
 @linear(transpose=lambda xp, g, diagonal: xp.lower_triangle(g, diagonal=diagonal), node_name="TrilBackward0")
 def lower_triangle(x: Any, *, diagonal: int) -> Any:
     """Matrices with zeros above a diagonal."""
-    return np.tril(x, diagonal)
+    return np.ascontiguousarray(np.tril(x, diagonal))
 
 
 @linear(transpose=lambda xp, g, diagonal: xp.upper_triangle(g, diagonal=diagonal), node_name="TriuBackward0")
 def upper_triangle(x: Any, *, diagonal: int) -> Any:
     """Matrices with zeros below a diagonal."""
-    return np.triu(x, diagonal)
+    return np.ascontiguousarray(np.triu(x, diagonal))
 
 
 @function(in_place=True, out=True)
@@ -257,9 +258,16 @@ def _list(tensors: tuple[Any, ...]) -> tuple[Tensor, ...]:
 
 
 @function(method=False)
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """Each vector expanded over the grid that all of them span."""
     given = _list(tensors)
+    if indexing is None:
+        indexing = "ij"
+        warnings.warn(
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument. It is 'ij' here.",
+            UserWarning,
+            stacklevel=2,
+        )
     if not given:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
     for tensor in given:
@@ -297,7 +305,7 @@ def cartesian_prod(*tensors: Any) -> Tensor:
     _vectors(given)
     if len(given) == 1:
         return given[0]
-    return stack([shapes.flatten(part) for part in meshgrid(*given)], 1)
+    return stack([shapes.flatten(part) for part in meshgrid(*given, indexing="ij")], 1)
 
 
 @function
@@ -313,7 +321,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     mask = np.zeros((count,) * r, np.bool_)
     rows = np.array(list(choose(range(count), r)), np.int64).reshape(-1, r)
     mask[tuple(rows.T)] = True
-    return stack([masked_select(part, wrap(mask)) for part in meshgrid(*(input,) * r)], 1)
+    return stack([masked_select(part, wrap(mask)) for part in meshgrid(*(input,) * r, indexing="ij")], 1)
 
 
 # ---------------------------------------------------------------- a part replaced
@@ -443,19 +451,20 @@ def _becoming(name: str, view_of: Any, *aliases: str, overloads: int = 1) -> Non
 
 
 _becoming("t_", shapes.t)
-_becoming("transpose_", shapes.transpose, "swapaxes_", "swapdims_")
+_becoming("transpose_", shapes.transpose, "swapdims_")
+_becoming("swapaxes_", shapes.swapaxes)
 _becoming("squeeze_", shapes.squeeze, overloads=3)
 _becoming("unsqueeze_", shapes.unsqueeze)
 _becoming("as_strided_", pieces.as_strided)
 
 
 @function(as_function=False)
-def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+def resize_(self: Tensor, *args: Any, size: Any = None, memory_format: Any = None) -> Tensor:
     """Give the tensor another shape, row-major, over its memory, or over more memory where that is too small."""
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     check_target(self, "resize_")
-    shape = check_sizes(as_shape(sizes))
+    shape = check_sizes(sizes_given("resize_", "size", args, size))
     memory = self._memory()
     owner = owner_of(memory)
     if memory.shape == shape:
@@ -476,7 +485,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 @function
 def resize_as_(self: Tensor, tensor: Tensor, memory_format: Any = None) -> Tensor:
     """Give the tensor the shape of another."""
-    return resize_(self, *tensor._a.shape)
+    return resize_(self, tensor._a.shape)
 
 
 @function(as_function=False)

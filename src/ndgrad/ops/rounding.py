@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import get_default_dtype
+from ndgrad.base.shapes import as_int
 from ndgrad.core.inplace import ufunc_in_place
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.conversion import cast
@@ -149,6 +150,8 @@ def round_decimals(x: Any, *, decimals: int) -> Any:
 @function(in_place=True, out=True, primitive=round_even)
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """The nearest integer, of two the even one; or the nearest number with that many decimals."""
+    if type(decimals) is not int:
+        decimals = as_int(decimals, "decimals")
     return round_even(input) if decimals == 0 else round_decimals(input, decimals=decimals)
 
 
@@ -166,7 +169,7 @@ def _never(ufunc: Any, answer: bool = False) -> Any:
     """Integers are finite, so that only floating numbers need a look."""
 
     def kernel(x: Any) -> Any:
-        return ufunc(x) if x.dtype.kind in "fc" else np.full(x.shape, answer)
+        return ufunc(x) if x.dtype.kind in "fc" else np.full_like(x, answer, np.bool_)
 
     return kernel
 
@@ -184,7 +187,9 @@ isinf = _question(_never(np.isinf), "isinf", "Whether each element is infinite."
 isfinite = _question(_never(np.isfinite, True), "isfinite", "Whether each element is finite.")
 isposinf = _question(_never(np.isposinf), "isposinf", "Whether each element is plus infinity.", check=_only_real("isposinf"))
 isneginf = _question(_never(np.isneginf), "isneginf", "Whether each element is minus infinity.", check=_only_real("isneginf"))
-isreal = _question(lambda x: np.isreal(x) if x.dtype.kind == "c" else np.full(x.shape, True), "isreal", "Whether each imaginary part is 0.")
+isreal = _question(
+    lambda x: np.isreal(x) if x.dtype.kind == "c" else np.full_like(x, True, np.bool_), "isreal", "Whether each imaginary part is 0."
+)
 signbit = _question(
     lambda x: np.signbit(x) if x.dtype.kind == "f" else np.less(x, 0),
     "signbit",
@@ -221,4 +226,8 @@ def replace_nan(x: Any, *, limits: tuple[Any, ...]) -> Any:
 @function(in_place=True, out=True, primitive=replace_nan)
 def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """0 (or `nan`) for nan, and the dtype's limits (or `posinf`, `neginf`) for the infinities."""
-    return replace_nan(input, limits=(nan, posinf, neginf))
+    limits = (nan, posinf, neginf)
+    for name, limit in zip(("nan", "posinf", "neginf"), limits, strict=True):
+        if limit is not None and not isinstance(limit, (int, float, np.number)):
+            raise TypeError(f"nan_to_num(): argument '{name}' must be float, not {type(limit).__name__}")
+    return replace_nan(input, limits=limits)

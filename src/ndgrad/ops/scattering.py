@@ -15,7 +15,7 @@ from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import indexing, scattering
 from ndgrad.kernels.striding import dense_copy
-from ndgrad.ops.arguments import unsupported
+from ndgrad.ops.arguments import check_tensor, unsupported
 from ndgrad.ops.assigning import number_in, write_in_memory
 from ndgrad.ops.declare import function, general
 from ndgrad.ops.gathering import flat_positions, in_range, integers
@@ -150,6 +150,7 @@ def _scatter(
 
 def _scatter_add(in_place: bool, input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """The elements of `src` added at the places that an index names along a dim."""
+    check_tensor(src, "scatter_add", "src", 4)
     axis = _check_scatter("scatter_add", input, dim, index, src)
     return _run(_scatter_sum_pair, in_place, "scatter_add_", input, (src, index), dim=axis)
 
@@ -229,6 +230,7 @@ def _scatter_reduce(
     in_place: bool, input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
     """The elements of `src` combined at the places that an index names along a dim."""
+    check_tensor(src, "scatter_reduce", "src", 4)
     axis = _check_scatter("scatter_reduce", input, dim, index, src)
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
@@ -311,6 +313,8 @@ _index_fill_tensor_pair = _pair(
 
 
 def _check_rows(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> int:
+    check_tensor(index, name, "index", 3)
+    check_tensor(source, name, "source", 4)
     shape, given = input._a.shape, source._a.shape
     axis = wrap_dim(dim, len(shape))
     count = index._a.size
@@ -346,6 +350,8 @@ def _index_add(in_place: bool, input: Tensor, dim: int, index: Tensor, source: T
 
 def _index_copy(in_place: bool, input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """The slices of `source` in place of those that a vector of positions names."""
+    check_tensor(index, "index_copy", "index", 3)
+    check_tensor(source, "index_copy", "source", 4)
     shape, given = input._a.shape, source._a.shape
     axis = wrap_dim(dim, len(shape))
     count = index._a.size
@@ -453,6 +459,7 @@ _fill_tensor_pair = (
 
 def _masked_fill(in_place: bool, input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """One number in place of the elements where the mask holds."""
+    check_tensor(mask, "masked_fill", "mask", 2)
     if mask._a.dtype.kind != "b":
         raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
     shape = broadcast_shapes(mask._a.shape, input._a.shape)
@@ -492,6 +499,8 @@ _scatter_masked_pair = _pair(
 
 def _masked_scatter(in_place: bool, input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """The elements of `source`, in order, in place of those where the mask holds."""
+    check_tensor(mask, "masked_scatter", "mask", 2)
+    check_tensor(source, "masked_scatter", "source", 3)
     if mask._a.dtype.kind != "b":
         raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {TYPE_NAMES[mask.dtype.name]}")
     if source._a.dtype != input._a.dtype:
@@ -535,6 +544,7 @@ _put_pair = _pair(
 
 def _put(in_place: bool, input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """The elements of `source` written, or added, at positions of the flat tensor."""
+    check_tensor(source, "put", "source", 3)
     integers(index, "put_(): Expected a long tensor for index, but got {}", only_long=True)
     if source._a.dtype != input._a.dtype:
         names = TYPE_NAMES[input.dtype.name], TYPE_NAMES[source.dtype.name]

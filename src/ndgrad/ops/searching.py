@@ -12,7 +12,7 @@ from ndgrad.base.types import Shape
 from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.tensor import Tensor, wrap
-from ndgrad.ops.arguments import unsupported
+from ndgrad.ops.arguments import check_tensor, unsupported
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, nondifferentiable
 from ndgrad.ops.joining import stack
@@ -54,6 +54,8 @@ def searchsorted(
     sorter: Tensor | None = None,
 ) -> Tensor:
     """For each value of `input` the position in the (sorted) last dim before which it belongs."""
+    if not isinstance(input, (int, float, np.generic)):
+        check_tensor(input, "searchsorted", "input", 2)
     if side is not None:
         if side not in ("left", "right"):
             raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")

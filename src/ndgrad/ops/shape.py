@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, numpy_dtype
-from ndgrad.base.shapes import as_int, as_shape, contiguous_strides, infer_shape, view_strides, wrap_dim, wrap_dims
+from ndgrad.base.shapes import as_int, as_shape, contiguous_strides, infer_shape, sizes_given, view_strides, wrap_dim, wrap_dims
 from ndgrad.base.shapes import broadcast_shapes as common_shape
 from ndgrad.base.size import Size, as_size
 from ndgrad.base.types import Array, Shape
 from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import INFERENCE, Tensor, wrap
 from ndgrad.kernels.striding import laid_out, strided
+from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.conversion import LEGACY_NAMES, clone_strided
 from ndgrad.ops.declare import function, linear
 
@@ -142,10 +144,10 @@ def permute_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
 
 
 @function
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The dims in another order: a view."""
     rank = input._a.ndim
-    wanted = as_shape(dims, "dims")
+    wanted = sizes_given("permute", "dims", args, dims)
     if len(wanted) != rank:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
@@ -158,11 +160,17 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     return permute_dims(input, dims=wrapped)
 
 
-@function(aliases=("swapaxes", "swapdims"))
+@function(aliases=("swapdims",))
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dims exchanged: a view."""
     rank = input._a.ndim
     return transpose_dims(input, dim0=wrap_dim(dim0, rank), dim1=wrap_dim(dim1, rank))
+
+
+@function
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose` with NumPy's names."""
+    return transpose(input, axis0, axis1)
 
 
 @function
@@ -175,6 +183,14 @@ def t(input: Tensor) -> Tensor:
 
 def _reversed_dims(self: Tensor) -> Tensor:
     """All dims in reverse order: a view."""
+    if self._a.ndim not in (0, 2):
+        warnings.warn(
+            f"The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw an error in a "
+            f"future release. Consider `x.mT` to transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to "
+            f"reverse the dimensions of a tensor. This one has {self._a.ndim} dims.",
+            UserWarning,
+            stacklevel=2,
+        )
     return permute_dims(self, dims=tuple(range(self._a.ndim))[::-1])
 
 
@@ -191,8 +207,8 @@ def _matrix_transposed(self: Tensor) -> Tensor:
 @function
 def adjoint(input: Tensor) -> Tensor:
     """The last two dims exchanged and the elements conjugated."""
-    if input._a.ndim < 2:
-        raise RuntimeError(f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {input._a.ndim}-D tensor.")
+    if input._a.ndim == 1:
+        raise RuntimeError("tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor.")
     return _conjugated(_matrix_transposed(input))
 
 
@@ -273,7 +289,10 @@ def _reinterpreted(x: Array, wanted: np.dtype[Any]) -> Array:
 def view(self: Tensor, *shape: Any, **named: Any) -> Tensor:
     """Another shape over the same memory, or another dtype over the same bytes."""
     if named:
-        shape = (named.pop("dtype", None) or named.pop("size", None) or named.pop("shape"),)
+        unexpected = named.keys() - {"dtype", "size"}
+        if unexpected:
+            raise TypeError(f"view() received an invalid combination of arguments - got the unknown keyword '{unexpected.pop()}'")
+        shape = (named["dtype"] if "dtype" in named else named["size"],)
     if len(shape) == 1 and isinstance(shape[0], (dtype, type)):
         wanted = as_dtype(shape[0])
         if wanted is self.dtype:
@@ -287,9 +306,10 @@ def view(self: Tensor, *shape: Any, **named: Any) -> Tensor:
 
 
 @function
-def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
+def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     """Another shape: a view where the memory allows it, else a copy."""
-    return _reshape(input, infer_shape(as_shape(shape or (named["shape"],), "shape"), input._a.size))
+    wanted = as_shape(args, "shape") if shape is None and args else sizes_given("reshape", "shape", args, shape)
+    return _reshape(input, infer_shape(wanted, input._a.size))
 
 
 def _can_view(array: Any, shape: Shape) -> bool:
@@ -319,12 +339,14 @@ def _reshape(tensor: Tensor, shape: Shape) -> Tensor:
 @function(as_function=False)
 def view_as(self: Tensor, other: Tensor) -> Tensor:
     """The same memory in the shape of another tensor."""
+    check_tensor(other, "view_as", "other", 1)
     return _view(self, infer_shape(other._a.shape, self._a.size))
 
 
 @function(as_function=False)
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """The elements in the shape of another tensor."""
+    check_tensor(other, "reshape_as", "other", 1)
     return _reshape(self, infer_shape(other._a.shape, self._a.size))
 
 
@@ -414,9 +436,9 @@ atleast_3d = function(_atleast(3), method=False)
 
 # ---------------------------------------------------------------- broadcasting
 @function(as_function=False)
-def expand(self: Tensor, *size: Any, implicit: bool = False) -> Tensor:
+def expand(self: Tensor, *args: Any, size: Any = None, implicit: bool = False) -> Tensor:
     """Dims of size 1 widened, and new dims in front, without copying; -1 leaves a dim as it is."""
-    wanted = as_shape(size)
+    wanted = as_shape(args) if size is None else sizes_given("expand", "size", args, size)
     shape = self._a.shape
     lead = len(wanted) - len(shape)
     if lead < 0:
@@ -426,7 +448,8 @@ def expand(self: Tensor, *size: Any, implicit: bool = False) -> Tensor:
             f"or equal to the number of dimensions in the tensor ({len(shape)})"
         )
     full: list[int] = []
-    for axis, width in enumerate(wanted):
+    for axis in range(len(wanted) - 1, -1, -1):
+        width = wanted[axis]
         own = shape[axis - lead] if axis >= lead else None
         if width == -1:
             if own is None:
@@ -438,7 +461,7 @@ def expand(self: Tensor, *size: Any, implicit: bool = False) -> Tensor:
         if own is not None and own not in (1, width):
             raise RuntimeError(EXPAND_REFUSED.format(width, own, axis, list(wanted), list(shape)))
         full.append(width)
-    return expand_to(self, shape=tuple(full))
+    return expand_to(self, shape=tuple(full[::-1]))
 
 
 @function
@@ -450,6 +473,7 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
 @function(as_function=False)
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
     """The tensor expanded to the shape of another."""
+    check_tensor(other, "expand_as", "other", 1)
     return expand(self, *other._a.shape)
 
 

@@ -133,8 +133,9 @@ def _sinc(x: Any) -> Any:
 
 def _by_sinc(xp: Any, g: Any, x: Any) -> Any:
     angle = x * math.pi
-    slope = (angle * xp.cos(angle) - xp.sin(angle)) / (angle * x)
-    return xp.where(xp.eq(x, 0), 0, g * slope)
+    square = angle * x
+    slope = (angle * xp.cos(angle) - xp.sin(angle)) / square
+    return xp.where(xp.eq(square, 0), 0, g * slope)
 
 
 sinc = elementwise(_sinc, name="sinc", policy=FLOAT, partials=[_by_sinc], domain=(0.2, 3), doc="sin(pi x) / (pi x), and 1 at 0.")

@@ -9,6 +9,7 @@ from typing import Any
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import ops
 from ndgrad.ops.arguments import check_tensor, one_dim, unsupported
+from ndgrad.ops.guarding import guarded
 from ndgrad.ops.layers import gated_halves
 
 
@@ -75,6 +76,7 @@ def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     return _applied("leaky_relu", input, True, negative_slope)
 
 
+@guarded
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x clipped to [min_val, max_val]."""
     if min_val > max_val:
@@ -144,11 +146,13 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
 
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
+    check_tensor(input, "softsign", "input", 1)
     return input / (input.abs() + 1)
 
 
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
+    check_tensor(input, "tanhshrink", "input", 1)
     return input - input.tanh()
 
 

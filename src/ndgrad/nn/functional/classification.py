@@ -14,7 +14,9 @@ from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor
 from ndgrad.nn.functional.reducing import no_gradient, read_reduction, reduced
 from ndgrad.ops.arguments import check_tensor, type_name, unsupported
+from ndgrad.ops.arithmetic import div_number
 from ndgrad.ops.declare import recorded
+from ndgrad.ops.guarding import guarded
 from ndgrad.ops.losses import (
     likelihood,
     likelihood_of_images,
@@ -99,6 +101,7 @@ def _check_target(shape: tuple[int, ...], wanted: tuple[int, ...], target: Tenso
 
 
 def _check_weight(weight: Tensor, classes: int, input: Tensor) -> None:
+    check_tensor(weight, "cross_entropy", "weight", 3)
     if weight._a.ndim != 1 or weight._a.size != classes:
         raise RuntimeError(
             f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of shape: "
@@ -161,6 +164,8 @@ def _probability_targets(
         raise RuntimeError(f"ignore_index is not supported for floating point target (it is {ignore_index})")
     dim = 0 if input._a.ndim == 1 else 1
     classes = input._a.shape[dim] if input._a.ndim else 1
+    if weight is not None:
+        check_tensor(weight, "cross_entropy", "weight", 3)
     if weight is not None and (weight._a.ndim != 1 or weight._a.size != classes):
         raise RuntimeError(
             f"cross_entropy: weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
@@ -173,7 +178,7 @@ def _probability_targets(
     if weight is not None:
         products = products * _per_class(weight, input._a.ndim, dim)
     if reduction == "mean":
-        return -products.sum() / max(input._a.size // max(classes, 1), 1) if input._a.size else -products.sum() / 0.0
+        return div_number(-products.sum(), input._a.size / max(classes, 1))
     return -products.sum() if reduction == "sum" else -products.sum(dim)
 
 
@@ -237,8 +242,10 @@ def binary_cross_entropy_with_logits(
     if weight is not None or pos_weight is not None:
         no_gradient("binary_cross_entropy_with_logits", weight=weight, pos_weight=pos_weight)
         if pos_weight is not None:
+            check_tensor(pos_weight, "binary_cross_entropy_with_logits", "pos_weight", 7)
             broadcast_shapes(pos_weight._a.shape, x.shape)
         if weight is not None:
+            check_tensor(weight, "binary_cross_entropy_with_logits", "weight", 3)
             broadcast_shapes(x.shape, weight._a.shape)
     elif how == "mean":
         return mean_logits_cross_entropy(input, target)
@@ -257,6 +264,8 @@ def binary_cross_entropy(
     how = read_reduction(reduction, size_average, reduce)
     check_tensor(input, "binary_cross_entropy", "input", 1)
     check_tensor(target, "binary_cross_entropy", "target", 2)
+    if weight is not None:
+        check_tensor(weight, "binary_cross_entropy", "weight", 3)
     x, y = input._a, target._a
     if x.shape != y.shape:
         raise ValueError(
@@ -297,6 +306,7 @@ def soft_margin_loss(
     return soft_margin(input, target, reduction=how)
 
 
+@guarded
 def multilabel_soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -319,6 +329,7 @@ def multilabel_soft_margin_loss(
 
 
 # ---------------------------------------------------------------- distributions
+@guarded
 def kl_div(
     input: Tensor,
     target: Tensor,

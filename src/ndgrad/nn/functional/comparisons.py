@@ -10,6 +10,7 @@ from ndgrad.core.inplace import write_out
 from ndgrad.core.tensor import Tensor
 from ndgrad.nn.functional.reducing import read_reduction, reduced
 from ndgrad.ops.declare import recorded
+from ndgrad.ops.guarding import guarded
 from ndgrad.ops.norms import cosine_similarity, pairwise_distance, vector_norm
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 
+@guarded
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """The vectors along `dim` divided by their p-norm, or by `eps` where that is more."""
     size: Any = vector_norm(input, p, dim, True)
@@ -25,6 +27,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, o
     return result if out is None else write_out(out, result, "normalize")
 
 
+@guarded
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -41,6 +44,7 @@ def hinge_embedding_loss(
     return reduced(short + recorded.where(target != -1, input, 0), how)
 
 
+@guarded
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -60,6 +64,7 @@ def margin_ranking_loss(
     return reduced((-target * (input1 - input2) + margin).clamp_min(0), how)
 
 
+@guarded
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -96,10 +101,11 @@ def _check_ranks(anchor: Tensor, positive: Tensor, negative: Tensor) -> None:
         )
 
 
+@guarded
 def triplet_margin_loss(
-    anchor: Any,
-    positive: Any,
-    negative: Any,
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
     margin: float = 1.0,
     p: float = 2,
     eps: float = 1e-6,
@@ -120,10 +126,11 @@ def triplet_margin_loss(
     return reduced((margin + near - far).clamp_min(0), how)
 
 
+@guarded
 def triplet_margin_with_distance_loss(
-    anchor: Any,
-    positive: Any,
-    negative: Any,
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
     *,
     distance_function: Callable[[Any, Any], Any] | None = None,
     margin: float = 1.0,

@@ -6,6 +6,7 @@ import warnings
 
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import ops
+from ndgrad.ops.guarding import guarded
 
 
 def _check(p: float) -> None:
@@ -41,6 +42,7 @@ def _channels(input: Tensor, p: float, training: bool, inplace: bool, batched: b
     return out.squeeze_(0) if inplace else out.squeeze(0)
 
 
+@guarded
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Make whole channels of (N, C, L) or (C, L) inputs 0 with probability p."""
     _check(p)
@@ -62,6 +64,7 @@ def _unusual(name: str, rank: int, expected: str) -> None:
     )
 
 
+@guarded
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Make whole channels of (N, C, H, W) inputs 0 with probability p; a 3-d input is taken as (N, C, L)."""
     _check(p)
@@ -78,6 +81,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _channels(input, p, training, inplace, True)
 
 
+@guarded
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Make whole channels of (N, C, D, H, W) or (C, D, H, W) inputs 0 with probability p."""
     _check(p)

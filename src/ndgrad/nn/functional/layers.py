@@ -13,6 +13,7 @@ from ndgrad.core.node import TENSOR_TYPES
 from ndgrad.core.tensor import Tensor, mark_modified, wrap
 from ndgrad.ops import ops
 from ndgrad.ops.arguments import check_tensor, unsupported
+from ndgrad.ops.guarding import guarded
 from ndgrad.ops.layers import embedding_rows, layer_norm_last
 
 
@@ -35,6 +36,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return ops.matmul(input, turned) + bias
 
 
+@guarded
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input1[..., i] * weight[k, i, j] * input2[..., j] + bias[k]`, summed over i and j."""
     lead = input1._a.shape[:-1]
@@ -143,6 +145,7 @@ def _check_normalized(function: str, input: Tensor, normalized_shape: Any, **giv
     return wanted
 
 
+@guarded
 def layer_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-05
 ) -> Tensor:
@@ -154,6 +157,7 @@ def layer_norm(
     return layer_norm_last(input, weight, bias, count=len(wanted), eps=eps)
 
 
+@guarded
 def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
     """The elements over the root of their mean square over the last dims; then times `weight`."""
     check_tensor(input, "rms_norm", "input", 1)

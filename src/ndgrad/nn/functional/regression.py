@@ -11,6 +11,7 @@ from ndgrad.nn.functional.reducing import matched, read_reduction, reduced
 from ndgrad.ops import ops
 from ndgrad.ops.arguments import unsupported
 from ndgrad.ops.declare import recorded
+from ndgrad.ops.guarding import guarded
 from ndgrad.ops.losses import huber_error, smooth_absolute_error, squared_error
 
 
@@ -93,6 +94,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     return _weighted("huber_loss", huber_error(x, y, delta=float(delta), reduction="none"), weight, how)
 
 
+@guarded
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -112,6 +114,7 @@ def poisson_nll_loss(
     return reduced(loss, how)
 
 
+@guarded
 def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
     """The negative log likelihood of `target` under normal distributions with mean `input` and variance `var`."""
     if not isinstance(var, Tensor):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import operator
+
 from ndgrad.core.tensor import Tensor
 from ndgrad.testing.inputs import Maker, Sample
 from ndgrad.testing.samples.registry import (
@@ -17,6 +20,7 @@ add(
     view=lambda m: [Sample(m(2, 3).clone(), (2, 3)), Sample(m(2, 1, 3), 2, 3, 1)],
     view_as=lambda m: [Sample(m(2, 3), m.constant(2, 1, 3))],
     transpose=lambda m: [Sample(m(2, 3, 1), 0, 1), Sample(m(2, 3), -1, 0), Sample(m(), 0, -1)],
+    swapaxes=lambda m: [Sample(m(2, 3, 1), 0, 1), Sample(m(2, 3), -1, 0), Sample(m(), 0, -1)],
     t=lambda m: [Sample(m(2, 3)), Sample(m(3))],
     adjoint=lambda m: [Sample(m(2, 3)), Sample(m(2, 2, 3))],
     expand=lambda m: [Sample(m(2, 1), 2, 3), Sample(m(3), (2, -1)), Sample(m(), 2, 2)],
@@ -79,12 +83,23 @@ add(
     unsqueeze_=lambda m: [Sample(m(2, 3), 1)],
     as_strided_=lambda m: [Sample(m(6), (2, 2), (3, 1), 1)],
 )
-for _name in ("transpose", "t", "squeeze", "unsqueeze", "as_strided"):
+for _name in ("transpose", "swapaxes", "t", "squeeze", "unsqueeze", "as_strided"):
     OPERATIONS[_name].except_for["in_place"] = f"{_name}_ changes the shape of its target, not its elements: tested by itself"
 add_constant(
     resize_=lambda m: [Sample(m.constant(2, 3), 3, 2)],
     resize_as_=lambda m: [Sample(m.constant(2, 3), m.constant(6))],
     set_=lambda m: [Sample(m.constant(2), m.constant(3))],
+)
+add(
+    sum_to_size=lambda m: [Sample(m(2, 3), 1, 3), Sample(m(2, 3, 1), (3, 1)), Sample(m(2), 2), Sample(m(2, 3), ())],
+    fill_diagonal_=lambda m: [Sample(m(3, 3), 1.5), Sample(m(5, 2), 0.5, True), Sample(m(5, 2), 0.5), Sample(m(2, 2, 2), 2)],
+    share_memory_=lambda m: [Sample(m(2, 3))],
+)
+add_constant(
+    new=lambda m: [Sample(m(2), [1.0, 2.0])],
+    get_device=lambda m: [Sample(m(2))],
+    apply_=lambda m: [Sample(m.constant(2, 3), math.exp)],
+    map_=lambda m: [Sample(m.constant(2, 3), m.constant(2, 3), operator.mul)],
 )
 add_constant(broadcast_shapes=lambda m: [Sample((2, 1), (3,))])
 
