@@ -97,27 +97,31 @@ class _Run:
                 self.start(key)
         ready, pending, waiting, owned = self.ready, self.pending, self.waiting, self.owned
         create_graph, retain_graph, needed = self.create_graph, self.retain_graph, self.needed
+        arrived: Any = None
         while ready:
             node = heappop(ready)[1]
             g = pending.pop(node)
             mine = node in owned
-            if node.outputs != 1:
-                g = fill_missing(node, g, create_graph)
             extra = node.extra
             if extra is not None:
                 g = before_node(node, g, create_graph, self.captured is None or self.runs(node))
                 mine = False  # whoever saw it may have kept it
+                if g is None or (node.outputs != 1 and all(value is None for value in g)):
+                    self.skip(node)  # a hook has taken the gradient away
+                    continue
             if self.captured is not None:
                 if not self.capture(node, g):
                     continue
                 mine = mine and node not in self.targets  # else it is handed out as it is
+            if node.outputs != 1:  # what nothing came back from is zero to the rule, and None to who asks
+                arrived, g = g, fill_missing(node, g, create_graph)
             parents = node.parents
             if needed is not None:
                 parents = tuple(edge if edge is not None and _key(edge) in needed else None for edge in parents)
             cotangents = node.pull_recorded(g, parents) if create_graph else node.pull(g, parents)
             hooked = extra is not None and extra.hooks
             if hooked:
-                cotangents = after_node(node, cotangents, g, create_graph)
+                cotangents = after_node(node, cotangents, g if node.outputs == 1 else arrived, create_graph)
             if not retain_graph and node.saved is not None:
                 node.release()
             alone = mine and len(parents) == 1 and not is_expanded(cotangents[0], g)
@@ -275,8 +279,9 @@ class _Run:
         captured: Any = self.captured
         if not self.accumulate and node in self.targets:  # `backward` retains it instead
             for number in range(len(g) if node.outputs != 1 else 1):
-                if (node, number) in captured:
-                    captured[node, number] = self.handed_out(g[number] if node.outputs != 1 else g, False)
+                value = g[number] if node.outputs != 1 else g
+                if (node, number) in captured and value is not None:
+                    captured[node, number] = self.handed_out(value, False)
         return self.runs(node)
 
     def handed_out(self, g: Any, mine: bool) -> Any:

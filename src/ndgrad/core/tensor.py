@@ -65,7 +65,7 @@ class Tensor:
     _a : the payload: an ndarray, or a NumPy scalar while nobody has asked for the memory of a 0-d tensor.
     _node : the node or port that made it, `LEAF` for a leaf that requires grad, None where no gradient is recorded.
     _v : the version counter, a one-element list shared by everything that shares the memory; None until somebody needs it
-        (a list is the cheapest mutable cell there is). Further elements say who changed the memory last.
+        (a list is the cheapest mutable cell there is). Further elements say who changed the memory last, and which node was recorded.
     _view : for a view, its base and how it was made (`ndgrad.core.views.View`).
     """
 
@@ -577,12 +577,12 @@ def mark_modified(tensor: Tensor, name: str) -> None:
         tensor._v = [1]
     elif cell is not INFERENCE:
         cell[0] += 1
-        cell[1:] = (name, *place())
+        cell[1:4] = (name, *place())
 
 
 def modified_by(cell: list[Any]) -> str:
     """Who changed the memory last, for an error message; empty if that is not known."""
-    return f"{cell[1]} at {describe(cell[2], cell[3])}" if len(cell) == 4 else ""
+    return f"{cell[1]} at {describe(cell[2], cell[3])}" if len(cell) > 3 else ""
 
 
 #: Types whose instances the fast lanes may take apart: no transform, no override, just a payload and a node.
