@@ -476,6 +476,31 @@ def what_the_modified_value_is_an_output_of(torch, show, attempt):
         attempt(lambda u=u: u.backward())
 
 
+@program
+def a_leaf_that_no_longer_requires_grad(torch, show, attempt):
+    b = torch.ones(4, requires_grad=True)
+    log = []
+    show(b.register_hook(log.append) is None)
+    y = (b * b).sum()
+    z = b[1:].sum()
+    attempt(lambda: b.requires_grad_(False))
+    attempt(lambda: y.backward(retain_graph=True))
+    attempt(lambda: z.backward())
+    show(b.grad, log)
+    attempt(lambda: b.requires_grad_())
+    attempt(lambda: y.backward())
+    show(b.grad)
+
+
+@program
+def nothing_leads_back_from_a_zero_derivative(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    for write in (lambda y: y.fill_(3), lambda y: y.zero_(), lambda y: y.copy_(torch.ones(2)), lambda y: y.floor_(), lambda y: y.gt_(1)):
+        y = x * 2
+        write(y)
+        show(torch.autograd.grad((y * y).sum(), x, create_graph=True))
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_program(function):
     check(function)

@@ -21,7 +21,7 @@ from ndgrad.base.shapes import is_dense
 from ndgrad.base.types import Payload, Shape
 from ndgrad.core.node import Node, Port
 from ndgrad.core.primitive import Quiet, raw, recorded
-from ndgrad.core.tensor import INFERENCE, UNSET, Tensor, wrap
+from ndgrad.core.tensor import INFERENCE, LEAF, UNSET, Tensor, wrap
 
 ndarray = np.ndarray
 #: Held while a gradient is added to a leaf, so that threads that share a leaf lose nothing.
@@ -304,6 +304,8 @@ class _Run:
             if not self.accumulate:
                 self.captured[leaf, 0] = self.handed_out(g, mine)
                 return
+        if leaf._node is None:
+            return  # it no longer requires grad
         if leaf._accumulator is not None:
             changed = before_accumulation(leaf, g, self.create_graph)
             mine = mine and changed is g
@@ -320,7 +322,7 @@ class _Run:
 def is_unwatched(edge: Any) -> bool:
     """Whether an edge is a leaf to whose `.grad` a gradient can be added without further ado."""
     return (
-        type(edge) is not Port
+        edge._node is LEAF
         and edge._hooks is None
         and edge._post_accumulate_hooks is None
         and edge._accumulator is None

@@ -34,9 +34,9 @@ def in_place(function: Callable[..., Any], name: str, *, copies: bool = False, z
         check_overlap(self, args, name)
         out = function(shadow(self, copies), *args, **kwargs)
         if zero and self._a.dtype.kind in "fc" and modes.is_grad_enabled():
-            edges = [edge_of(each) for each in (self, *args) if isinstance(each, Tensor)]
-            if any(edge is not None for edge in edges):
-                out._node = erasure(self, name, edges, overload=len(edges) - 1)
+            operands = [each for each in (self, *args) if isinstance(each, Tensor)]
+            if any(each.requires_grad for each in operands):
+                out._node = erasure(self, name, [edge_of(each) for each in operands], overload=len(operands) - 1)
         return write(self, out, name)
 
     twin.__name__ = twin.__qualname__ = name

@@ -181,6 +181,8 @@ class Port:
 
     __slots__ = ("__weakref__", "node", "output_nr")
 
+    _node = None  # of a leaf it is `LEAF`: what tells the two kinds of edge apart that are no node
+
     def __init__(self, node: Node, output_nr: int) -> None:
         self.node = node
         self.output_nr = output_nr

@@ -222,7 +222,7 @@ class Tensor:
     def requires_grad(self, value: bool) -> None:
         if not isinstance(value, (bool, np.bool_)):
             raise RuntimeError("requires_grad must be a bool")
-        node = self._refresh()
+        node = self._known_node()
         if node is not None and node is not LEAF:
             advice = (
                 ""
@@ -266,11 +266,13 @@ class Tensor:
         node = self._refresh()
         return 0 if node is None or node is LEAF else node.output_nr
 
+    def _known_node(self) -> Any:
+        """The node, made anew where that is allowed: a view that may not be used any more may still be asked."""
+        return self._refresh() if self._view is None or self._view.origin == "default" else self._node
+
     @property
     def is_leaf(self) -> bool:
-        view = self._view
-        # a view that may not be used any more may still be asked
-        node = self._refresh() if view is None or view.origin == "default" else self._node
+        node = self._known_node()
         return node is None or node is LEAF
 
     @property
