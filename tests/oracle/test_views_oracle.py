@@ -573,6 +573,20 @@ def a_comparison_with_a_view_from_no_grad(torch, show, attempt):
     show(x.grad, v.grad)
 
 
+@program
+def what_may_be_asked_of_a_view_out_of_date(torch, show, attempt):
+    y = torch.zeros(4, requires_grad=True) * 2
+    with torch.no_grad():
+        u = y.view(-1)
+    v = y.split(2)[1]
+    attempt(lambda: y.mul_(0.25))
+    for view in (u, v):
+        for name in ("is_leaf", "grad_fn", "output_nr", "requires_grad", "retains_grad", "grad", "_version", "shape"):
+            attempt(lambda view=view, name=name: getattr(view, name))
+            with torch.no_grad():
+                attempt(lambda view=view, name=name: getattr(view, name))
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_program(function):
     check(function)

@@ -263,7 +263,7 @@ class Tensor:
 
     @property
     def output_nr(self) -> int:
-        node = self._refresh()
+        node = self._known_node()
         return 0 if node is None or node is LEAF else node.output_nr
 
     def _known_node(self) -> Any:
@@ -272,8 +272,7 @@ class Tensor:
 
     @property
     def is_leaf(self) -> bool:
-        node = self._known_node()
-        return node is None or node is LEAF
+        return self.grad_fn is None
 
     @property
     def grad_dtype(self) -> dtype | None:
@@ -313,7 +312,7 @@ class Tensor:
 
     @property
     def grad(self) -> Tensor | None:
-        if self._grad is None and not self.is_leaf and not self.retains_grad:
+        if self._grad is None and self._known_node() not in (None, LEAF) and not self.retains_grad:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. It stays None: gradients are kept for leaves "
                 f"only, and this tensor was computed by {self._node.name()} at {self._node.where()}. Call .retain_grad() on it before "
