@@ -411,6 +411,96 @@ def the_dtype_of_a_gradient(torch, show, attempt):
     show(x.grad, x.grad is kept)
 
 
+@program
+def an_output_that_nothing_came_back_to(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    a, b = x.unbind()[:2]
+    log = []
+    show(a.register_hook(lambda g: log.append(("a", g))) is None, b.register_hook(lambda g: log.append(("b", g))) is None)
+    show(a.grad_fn.register_prehook(lambda outs: log.append([g is None for g in outs])) is None)
+    show(a.grad_fn.register_hook(lambda ins, outs: log.append(([g is None for g in outs], ins))) is None)
+    attempt(lambda: b.retain_grad())
+    attempt(lambda: (a * 2).backward())
+    show(log, b.grad, x.grad)
+    attempt(lambda: torch.autograd.grad(a * 2, [b, x], allow_unused=True))
+    attempt(lambda: torch.autograd.grad(a * 2, [b, x], materialize_grads=True))
+    attempt(lambda: torch.autograd.grad(a * 2, [b, x]))
+    attempt(lambda: (a * 2).backward(inputs=[b]))
+    show(b.grad)
+    show(b.register_hook(lambda g: torch.ones(())) is None)
+    attempt(lambda: (a * 2).backward())
+
+
+@program
+def hooks_that_take_gradients_away(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    a = x.unbind()[0]
+    show(a.grad_fn.register_prehook(lambda outs: (None, None, None)) is None)
+    attempt(lambda: (a * 2).backward())
+    show(x.grad)
+    y = x * 2
+    show(y.grad_fn.register_prehook(lambda outs: (None,)) is None)
+    attempt(lambda: (y.sum() + x.sum()).backward())
+    show(x.grad)
+    y = x * 2
+    show(y.grad_fn.register_hook(lambda ins, outs: (None, None)) is None)
+    attempt(lambda: (y.sum() + x.sum()).backward())
+    show(x.grad)
+    a = x.unbind()[0]
+    show(a.grad_fn.register_prehook(lambda outs: (outs[0], torch.tensor(5.0), outs[2])) is None)
+    attempt(lambda: (a * 2).backward())
+
+
+@program
+def what_the_modified_value_is_an_output_of(torch, show, attempt):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    for change in (
+        lambda y: y.add_(1),
+        lambda y: y[:1].sin_(),
+        lambda y: y.add_(1).exp_(),
+        lambda y: y.detach().add_(1),
+        lambda y: y.copy_(x),
+        lambda y: y.zero_().detach().add_(1),
+    ):
+        y = x * 2
+        z = y * y
+        v = y[:1]
+        w = v * v
+        change(y)
+        attempt(lambda z=z: z.sum().backward())
+        attempt(lambda w=w: w.sum().backward())
+        attempt(lambda z=z: z.grad_fn._saved_self)
+        t = (x * 2).sum()
+        u = t * t
+        t.mul_(3)
+        attempt(lambda u=u: u.backward())
+
+
+@program
+def a_leaf_that_no_longer_requires_grad(torch, show, attempt):
+    b = torch.ones(4, requires_grad=True)
+    log = []
+    show(b.register_hook(log.append) is None)
+    y = (b * b).sum()
+    z = b[1:].sum()
+    attempt(lambda: b.requires_grad_(False))
+    attempt(lambda: y.backward(retain_graph=True))
+    attempt(lambda: z.backward())
+    show(b.grad, log)
+    attempt(lambda: b.requires_grad_())
+    attempt(lambda: y.backward())
+    show(b.grad)
+
+
+@program
+def nothing_leads_back_from_a_zero_derivative(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    for write in (lambda y: y.fill_(3), lambda y: y.zero_(), lambda y: y.copy_(torch.ones(2)), lambda y: y.floor_(), lambda y: y.gt_(1)):
+        y = x * 2
+        write(y)
+        show(torch.autograd.grad((y * y).sum(), x, create_graph=True))
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_program(function):
     check(function)

@@ -536,6 +536,57 @@ def what_has_no_derivative(torch, show, attempt):
     attempt(lambda: torch.heaviside(x, x).sum().backward())
 
 
+@program
+def a_view_from_no_grad_that_may_not_be_used(torch, show, attempt):
+    b = torch.zeros(4)
+    with torch.no_grad():
+        v = b.view(-1)
+    attempt(lambda: v.mul_(0.25))
+    attempt(lambda: v.exp_())
+    attempt(lambda: b.requires_grad_())
+    attempt(lambda: v.grad_fn)
+    attempt(lambda: v.grad_fn)
+    attempt(lambda: v * 2)
+    show(v.requires_grad_().requires_grad)
+    attempt(lambda: v.grad_fn)
+
+
+@program
+def a_view_recorded_while_its_base_required_grad(torch, show, attempt):
+    b = torch.zeros(4, requires_grad=True)
+    v = b[1:]
+    attempt(lambda: b.requires_grad_(False))
+    show(v, v.requires_grad)
+    attempt(lambda: (v * v).sum().backward())
+    show(b.grad)
+
+
+@program
+def a_comparison_with_a_view_from_no_grad(torch, show, attempt):
+    x = torch.ones(3, requires_grad=True)
+    with torch.no_grad():
+        v = x.view(3)
+    y = torch.zeros(3)
+    attempt(lambda: y.ge_(v))
+    attempt(lambda: y.grad_fn.next_functions)
+    attempt(lambda: y.sum().backward())
+    show(x.grad, v.grad)
+
+
+@program
+def what_may_be_asked_of_a_view_out_of_date(torch, show, attempt):
+    y = torch.zeros(4, requires_grad=True) * 2
+    with torch.no_grad():
+        u = y.view(-1)
+    v = y.split(2)[1]
+    attempt(lambda: y.mul_(0.25))
+    for view in (u, v):
+        for name in ("is_leaf", "grad_fn", "output_nr", "requires_grad", "retains_grad", "grad", "_version", "shape"):
+            attempt(lambda view=view, name=name: getattr(view, name))
+            with torch.no_grad():
+                attempt(lambda view=view, name=name: getattr(view, name))
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_program(function):
     check(function)

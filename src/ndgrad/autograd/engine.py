@@ -22,7 +22,7 @@ from ndgrad.base.shapes import is_dense
 from ndgrad.base.types import Payload, Shape
 from ndgrad.core.node import FREED, Node, Port
 from ndgrad.core.primitive import begin_quiet, end_quiet, raw, recorded
-from ndgrad.core.tensor import INFERENCE, UNSET, Tensor, wrap
+from ndgrad.core.tensor import INFERENCE, LEAF, UNSET, Tensor, wrap
 
 ndarray = np.ndarray
 number_of = attrgetter("number")
@@ -143,27 +143,31 @@ class _Run:
             self.deliver(edge, g)
         pending, leaves, captured, needed = self.pending, self.leaves, self.captured, self.needed
         create_graph, retain_graph = self.create_graph, self.retain_graph
+        arrived: Any = None
         for node in order:
             g = pending.pop(node, None)
             if g is None:
                 self.pass_by(node)
                 continue
-            if node.outputs != 1:
-                g = fill_missing(node, g, create_graph)
             extra = node.extra
             if extra is not None:
                 g = before_node(node, g, create_graph, captured is None or self.runs(node))
+                if g is None or (node.outputs != 1 and all(value is None for value in g)):
+                    self.pass_by(node)  # a hook has taken the gradient away
+                    continue
             if captured is not None and not self.capture(node, g):
                 continue
+            if node.outputs != 1:  # what nothing came back from is zero to the rule, and None to who asks
+                arrived, g = g, fill_missing(node, g, create_graph)
             parents = node.parents
             if needed is not None:
                 parents = tuple(edge if edge is not None and _key(edge) in needed else None for edge in parents)
             cotangents = node.pull_recorded(g, parents) if create_graph else node.pull(g, parents)
             if extra is not None and extra.hooks:
-                cotangents = after_node(node, cotangents, g, create_graph)
+                cotangents = after_node(node, cotangents, g if node.outputs == 1 else arrived, create_graph)
             if not retain_graph and node.saved is not None:
                 node.saved = FREED
-            g = None  # so that a rule which hands it on hands it over
+            g = arrived = None  # so that a rule which hands it on hands it over
             for edge, cotangent in zip(parents, cotangents, strict=False):
                 if edge is None:
                     continue
@@ -183,6 +187,7 @@ class _Run:
                             continue
                     elif (
                         left == 1
+                        and edge._node is LEAF
                         and edge._hooks is None
                         and edge._post_accumulate_hooks is None
                         and edge._accumulator is None
@@ -307,8 +312,8 @@ class _Run:
         captured: Any = self.captured
         if not self.accumulate and node in self.targets:  # `backward` retains it instead
             for number in range(len(g) if node.outputs != 1 else 1):
-                if (node, number) in captured:
-                    kept = g[number] if node.outputs != 1 else g
+                kept = g[number] if node.outputs != 1 else g
+                if (node, number) in captured and kept is not None:
                     captured[node, number] = kept.copy(order="K") if type(kept) is ndarray else kept
         return self.runs(node)
 
@@ -327,6 +332,8 @@ class _Run:
                     g = g.copy(order="K")
                 self.captured[leaf, 0] = g
                 return
+        if leaf._node is None:
+            return  # it no longer requires grad
         if leaf._accumulator is not None:
             g = before_accumulation(leaf, g, self.create_graph)
         with accumulation_lock:

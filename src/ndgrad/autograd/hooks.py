@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -126,6 +126,8 @@ def run_tensor_hooks(hooks: dict[int, Any], g: Any, create_graph: bool) -> Any:
         result = hook(value)
         if result is None:
             continue
+        if value is None:
+            refuse_to_replace_none(hook)
         if not isinstance(result, Tensor):
             raise TypeError(f"expected Variable, but hook returned '{type(result).__name__}'; hook '{_name(hook)}' may return a "
                 "Tensor or None")
@@ -140,7 +142,14 @@ def run_tensor_hooks(hooks: dict[int, Any], g: Any, create_graph: bool) -> Any:
     if create_graph:
         return value
     # a hook may have kept the tensor, or written to it: its payload is what counts
-    return value._a if replaced or value._a is not g else g
+    return None if value is None else value._a if replaced or value._a is not g else g
+
+
+def refuse_to_replace_none(hook: Any) -> NoReturn:
+    raise RuntimeError(
+        f"can't replace a None gradient with a non-None value. Hook '{_name(hook)}' was given None, for an output that no gradient came "
+        "back to, and may return nothing else"
+    )
 
 
 def _name(hook: Any) -> str:
@@ -153,7 +162,7 @@ def before_node(node: Node, g: Any, create_graph: bool, runs: bool = True) -> An
     values: list[Any] = [g] if node.outputs == 1 else list(g)
     if extra.tensor_hooks is not None:
         for number, hooks in tuple(extra.tensor_hooks.items()):
-            if values[number] is not None and hooks:
+            if hooks:  # with None where nothing came back, while something did to another output of the node
                 values[number] = run_tensor_hooks(hooks, values[number], create_graph)
     if extra.retain is not None and runs:
         for number, holder in tuple(extra.retain.items()):
@@ -195,7 +204,9 @@ def replaced(hook: Any, result: Any, before: tuple[Any, ...], what: str) -> tupl
     for position, (value, old) in enumerate(zip(given, before, strict=True)):
         if value is not None and not isinstance(value, Tensor):
             raise TypeError(f"expected Variable, but hook returned '{type(value).__name__}' at position {position} of its {what}")
-        if value is not None and old is not None and value._a.shape != old._a.shape:
+        if value is not None and old is None:
+            refuse_to_replace_none(hook)
+        if value is not None and value._a.shape != old._a.shape:
             raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
     return given
 

@@ -16,7 +16,7 @@ from ndgrad.base.dtypes import TYPE_NAMES as TYPE_NAMES
 from ndgrad.base.dtypes import can_cast, from_numpy_dtype
 from ndgrad.base.location import describe, place
 from ndgrad.base.shapes import is_dense
-from ndgrad.core.node import FREED, Node, edge_of, keep_retained, tick
+from ndgrad.core.node import FREED, Node, edge_of, keep_retained, plain_name, tick
 from ndgrad.core.primitive import Quiet, quiet_run, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, write_through
@@ -34,9 +34,9 @@ def in_place(function: Callable[..., Any], name: str, *, copies: bool = False, z
         check_overlap(self, args, name)
         out = function(shadow(self, copies), *args, **kwargs)
         if zero and self._a.dtype.kind in "fc" and modes.is_grad_enabled():
-            edges = [edge_of(each) for each in (self, *args) if isinstance(each, Tensor)]
-            if any(edge is not None for edge in edges):
-                out._node = erasure(self, name, edges, overload=len(edges) - 1)
+            operands = [each for each in (self, *args) if isinstance(each, Tensor)]
+            if any(each.requires_grad for each in operands):
+                out._node = erasure(self, name, [edge_of(each) for each in operands], overload=len(operands) - 1)
         return write(self, out, name)
 
     twin.__name__ = twin.__qualname__ = name
@@ -215,12 +215,15 @@ def finish(target: Tensor, out: Tensor, name: str, recording: bool) -> Tensor:
     if not recording:
         return target
     node = out._node
+    owner = target
     if target._view is not None:
+        owner = target._view.base
         write_through(target, node)
     else:
         before = target._node
         target._node = erasure(target, name, (before,)) if node is None else node
         keep_retained(target, before)
+    target._cell()[4:] = (plain_name(owner._node),)
     if node is not None:
         node = node.node_of()
         if node.saved is not None:

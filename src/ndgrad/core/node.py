@@ -181,6 +181,8 @@ class Port:
 
     __slots__ = ("__weakref__", "node", "output_nr")
 
+    _node = None  # of a leaf it is `LEAF`: what tells the two kinds of edge apart that are no node
+
     def __init__(self, node: Node, output_nr: int) -> None:
         self.node = node
         self.output_nr = output_nr
@@ -305,7 +307,7 @@ def stale_error(node: Node, index: int) -> NoReturn:
     else:
         edge = node.edge_of(name)
         if edge is not None and not isinstance(edge, Tensor):
-            source = f", which is output {edge.output_nr} of {plain_name(edge)},"
+            source = f", which is {output_now(edge, cell)},"
             made = f", made at {edge.where()},"
     changed = modified_by(cell)
     raise RuntimeError(
@@ -315,6 +317,13 @@ def stale_error(node: Node, index: int) -> NoReturn:
         + (f" and last changed by {changed}.\n" if changed else ".\n")
         + "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()."
     )
+
+
+def output_now(edge: Any, cell: Any) -> str:
+    """What a saved tensor is an output of, now that its memory has changed: a view's history is made anew, others' may have moved on."""
+    if getattr(getattr(edge.node_of(), "primitive", None), "view", False):
+        return "output 0 of AsStrided"
+    return f"output 0 of {cell[4]}" if len(cell) > 4 else f"output {edge.output_nr} of {plain_name(edge)}"
 
 
 TENSOR_TYPES = {

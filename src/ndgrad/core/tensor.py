@@ -69,7 +69,7 @@ class Tensor(Methods):
     _a : the payload: an ndarray, or a NumPy scalar while nobody has asked for the memory of a 0-d tensor.
     _node : the node or port that made it, `LEAF` for a leaf that requires grad, None where no gradient is recorded.
     _v : the version counter, a one-element list shared by everything that shares the memory; None until somebody needs it
-        (a list is the cheapest mutable cell there is). Further elements say who changed the memory last.
+        (a list is the cheapest mutable cell there is). Further elements say who changed the memory last, and which node was recorded.
     _view : for a view, its base and how it was made (`ndgrad.core.views.View`).
     """
 
@@ -226,7 +226,7 @@ class Tensor(Methods):
     def requires_grad(self, value: bool) -> None:
         if not isinstance(value, (bool, np.bool_)):
             raise RuntimeError("requires_grad must be a bool")
-        node = self._refresh()
+        node = self._known_node()
         if node is not None and node is not LEAF:
             advice = (
                 ""
@@ -267,15 +267,16 @@ class Tensor(Methods):
 
     @property
     def output_nr(self) -> int:
-        node = self._refresh()
+        node = self._known_node()
         return 0 if node is None or node is LEAF else node.output_nr
+
+    def _known_node(self) -> Any:
+        """The node, made anew where that is allowed: a view that may not be used any more may still be asked."""
+        return self._refresh() if self._view is None or self._view.origin == "default" else self._node
 
     @property
     def is_leaf(self) -> bool:
-        view = self._view
-        # a view that may not be used any more may still be asked
-        node = self._refresh() if view is None or view.origin == "default" else self._node
-        return node is None or node is LEAF
+        return self.grad_fn is None
 
     @property
     def grad_dtype(self) -> dtype_type | None:
@@ -315,7 +316,7 @@ class Tensor(Methods):
 
     @property
     def grad(self) -> Tensor | None:
-        if self._grad is None and not self.is_leaf and not self.retains_grad:
+        if self._grad is None and self._known_node() not in (None, LEAF) and not self.retains_grad:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. It stays None: gradients are kept for leaves "
                 f"only, and this tensor was computed by {self._node.name()} at {self._node.where()}. Call .retain_grad() on it before "
@@ -581,12 +582,12 @@ def mark_modified(tensor: Tensor, name: str) -> None:
         tensor._v = [1]
     elif cell is not INFERENCE:
         cell[0] += 1
-        cell[1:] = (name, *place())
+        cell[1:4] = (name, *place())
 
 
 def modified_by(cell: list[Any]) -> str:
     """Who changed the memory last, for an error message; empty if that is not known."""
-    return f"{cell[1]} at {describe(cell[2], cell[3])}" if len(cell) == 4 else ""
+    return f"{cell[1]} at {describe(cell[2], cell[3])}" if len(cell) > 3 else ""
 
 
 #: Types whose instances the fast lanes may take apart: no transform, no override, just a payload and a node.

@@ -70,9 +70,8 @@ class View:
         """Give the view the node that follows from what its base has become; in no_grad only if `always`."""
         base = self.base
         base_node, node, version = base._node, tensor._node, tensor._v[0]
-        if self.seen < 0:
-            self.seen = ~self.seen
-        changed = self.seen != version or getattr(self, "outdated", False)
+        seen = self.seen if self.seen >= 0 else ~self.seen
+        changed = seen != version or getattr(self, "outdated", False)
         if node is None or node is LEAF:
             if base_node is None:  # a history out of date is no history yet
                 self.outdated = changed
@@ -80,6 +79,9 @@ class View:
                 tensor._node = LEAF if base_node is not None or getattr(self, "own", False) else None
                 self.seen = version
                 return
+        elif not changed:  # what was recorded stays recorded
+            self.seen = version
+            return
         if not always and not modes.is_grad_enabled():
             return
         if self.origin != DEFAULT:

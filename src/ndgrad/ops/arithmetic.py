@@ -11,16 +11,18 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.core.inplace import in_place, ufunc_in_place
 from ndgrad.core.primitive import quiet_run, result_dtype
-from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain
+from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
 from ndgrad.ops.arguments import check_tensor
-from ndgrad.ops.declare import FLOAT, elementwise, function, linear
+from ndgrad.ops.declare import FLOAT, elementwise, function, rule_helper
 from ndgrad.ops.refusals import no_derivative, unsupported
 
 
-@linear(transpose=lambda xp, g: xp.zero_map(g), node_name="ZerosLikeBackward0")
-def zero_map(x: Any) -> Any:
-    """Zeros: the derivative of what is constant between its jumps, whatever `g` holds."""
-    return np.zeros_like(x)
+def _zeros(g: Tensor) -> Tensor:
+    return wrap(np.zeros_like(g._a))
+
+
+# the derivative of what is constant between its jumps, whatever `g` holds: nothing leads back from it
+rule_helper("zero_map", np.zeros_like, _zeros)
 
 
 def _zero(xp: Any, g: Any) -> Any:

@@ -131,7 +131,7 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
         raise TypeError(f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {type(requires_grad).__name__}")
     if requires_grad and self.dtype.category < FLOATING:
         raise RuntimeError(f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}")
-    if not requires_grad or self.is_leaf:
+    if not requires_grad or self._known_node() in (None, LEAF):
         self.requires_grad = requires_grad
     return self
 
