@@ -115,7 +115,9 @@ def poisson_nll_loss(
 
 
 @guarded
-def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
+def gaussian_nll_loss(
+    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Tensor:
     """The negative log likelihood of `target` under normal distributions with mean `input` and variance `var`."""
     if not isinstance(var, Tensor):
         if isinstance(var, bool) or not isinstance(var, (int, float)):
