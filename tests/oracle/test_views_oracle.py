@@ -585,6 +585,7 @@ def what_may_be_asked_of_a_view_out_of_date(torch, show, attempt):
             attempt(lambda view=view, name=name: getattr(view, name))
             with torch.no_grad():
                 attempt(lambda view=view, name=name: getattr(view, name))
+        attempt(view.retain_grad)
 
 
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)

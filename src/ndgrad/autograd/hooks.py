@@ -11,7 +11,7 @@ import numpy as np
 
 from ndgrad.core.node import TENSOR_TYPES, AccumulateGrad, Node, edge_of
 from ndgrad.core.primitive import recorded
-from ndgrad.core.tensor import Tensor, wrap
+from ndgrad.core.tensor import LEAF, Tensor, wrap
 
 _next_id = count().__next__
 
@@ -80,7 +80,7 @@ def retain_grad(self: Tensor) -> None:
     """Keep the gradient of this tensor in `.grad` although it is not a leaf."""
     if not self.requires_grad:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-    if self.is_leaf:
+    if self._known_node() in (None, LEAF):
         return
     node: Any = edge_of(self)
     extra = node.node_of().more()

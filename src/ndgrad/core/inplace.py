@@ -16,7 +16,7 @@ from ndgrad.base.dtypes import TYPE_NAMES as TYPE_NAMES
 from ndgrad.base.dtypes import can_cast, from_numpy_dtype
 from ndgrad.base.location import describe, place
 from ndgrad.base.shapes import is_dense
-from ndgrad.core.node import FREED, Node, edge_of, keep_retained, plain_name, tick
+from ndgrad.core.node import FREED, Node, edge_of, keep_retained, tick
 from ndgrad.core.primitive import Quiet, quiet_run, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, write_through
@@ -223,7 +223,7 @@ def finish(target: Tensor, out: Tensor, name: str, recording: bool) -> Tensor:
         before = target._node
         target._node = erasure(target, name, (before,)) if node is None else node
         keep_retained(target, before)
-    target._cell()[4:] = (plain_name(owner._node),)
+    target._cell()[4:] = (type(owner._node.node_of()),)
     if node is not None:
         node = node.node_of()
         if node.saved is not None:

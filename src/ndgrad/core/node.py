@@ -246,7 +246,10 @@ def keep_retained(tensor: Tensor, before: Any) -> None:
 
 def plain_name(edge: Any) -> str:
     """The name of a node without the suffix that says it is a backward function: what error messages call it."""
-    name: str = edge.name()
+    return without_suffix(edge.name())
+
+
+def without_suffix(name: str) -> str:
     return name.rstrip("0123456789").removesuffix("Backward") if not name.startswith("torch::") else name
 
 
@@ -323,7 +326,9 @@ def output_now(edge: Any, cell: Any) -> str:
     """What a saved tensor is an output of, now that its memory has changed: a view's history is made anew, others' may have moved on."""
     if getattr(getattr(edge.node_of(), "primitive", None), "view", False):
         return "output 0 of AsStrided"
-    return f"output 0 of {cell[4]}" if len(cell) > 4 else f"output {edge.output_nr} of {plain_name(edge)}"
+    if len(cell) > 4:
+        return f"output 0 of {without_suffix(cell[4].printed_name or cell[4].__name__)}"
+    return f"output {edge.output_nr} of {plain_name(edge)}"
 
 
 TENSOR_TYPES = {

@@ -69,7 +69,7 @@ class Tensor(Methods):
     _a : the payload: an ndarray, or a NumPy scalar while nobody has asked for the memory of a 0-d tensor.
     _node : the node or port that made it, `LEAF` for a leaf that requires grad, None where no gradient is recorded.
     _v : the version counter, a one-element list shared by everything that shares the memory; None until somebody needs it
-        (a list is the cheapest mutable cell there is). Further elements say who changed the memory last, and which node was recorded.
+        (a list is the cheapest mutable cell there is). Further elements say who changed it last, and what kind of node was recorded.
     _view : for a view, its base and how it was made (`ndgrad.core.views.View`).
     """
 
