@@ -157,6 +157,18 @@ def test_conjugation():
     assert nd.polar(nd.tensor([2.0]), nd.tensor([0.0])).tolist() == [2 + 0j]
 
 
+def test_the_number_of_threads_is_what_was_asked_for():
+    before = nd.get_num_threads()
+    try:
+        nd.set_num_threads(1)
+        assert nd.get_num_threads() == 1
+        big = nd.ones(300, 300)
+        assert (big @ big)[0, 0].item() == 300
+    finally:
+        nd.set_num_threads(before)
+    assert nd.get_num_threads() == before
+
+
 def test_settings_are_read_back():
     nd.use_deterministic_algorithms(True)
     assert nd.are_deterministic_algorithms_enabled() and nd.get_deterministic_debug_mode() == 2

@@ -13,8 +13,6 @@ class _State(TypedDict):
     warn_only: bool
     warn_always: bool
     precision: str
-    threads: int
-    interop: int
 
 
 _state: _State = {
@@ -22,8 +20,6 @@ _state: _State = {
     "warn_only": False,
     "warn_always": False,
     "precision": "highest",
-    "threads": 1,
-    "interop": 1,
 }
 
 
@@ -54,34 +50,6 @@ def set_deterministic_debug_mode(debug_mode: int | str) -> None:
 def get_deterministic_debug_mode() -> int:
     """What `set_deterministic_debug_mode` was last told, as a number."""
     return 0 if not _state["deterministic"] else 1 if _state["warn_only"] else 2
-
-
-def get_num_threads() -> int:
-    """The number last given to `set_num_threads`; how many threads NumPy's products really use is up to its BLAS library."""
-    return _state["threads"]
-
-
-def set_num_threads(num: int) -> None:
-    """Remembered, nothing else: limit NumPy's threads with OMP_NUM_THREADS or OPENBLAS_NUM_THREADS before it is imported."""
-    _state["threads"] = _positive(num, "set_num_threads")
-
-
-def get_num_interop_threads() -> int:
-    """The number last given to `set_num_interop_threads`."""
-    return _state["interop"]
-
-
-def set_num_interop_threads(num: int) -> None:
-    """Remembered, nothing else."""
-    _state["interop"] = _positive(num, "set_num_interop_threads")
-
-
-def _positive(num: Any, name: str) -> int:
-    if isinstance(num, bool) or not isinstance(num, int):
-        raise TypeError(f"{name} expects an int, but got {type(num).__name__}")
-    if num <= 0:
-        raise RuntimeError(f"{name} expects a positive integer, not {num}")
-    return num
 
 
 def get_default_device() -> device:

@@ -30,6 +30,7 @@ class Digits:
 
 def run_demo(*, seed: int, epochs: int, quiet: bool) -> int:
     """Train, test on digits the network has not seen, and show the result; the exit code."""
+    torch.set_num_threads(1)  # matrices as small as these gain nothing from a second thread, and lose where the cores are busy
     torch.manual_seed(seed)
     training, held_out = split_digits()
     if not quiet:
