@@ -41,8 +41,8 @@ references = getattr(sys, "getrefcount", _uncounted)
 def is_ours(array: Any, alone: int) -> bool:
     """Whether an array with memory of its own, or a view of all of such an array, is referred to by the caller and nobody else.
 
-    Then it may be written to and kept, whoever made it. `alone` says what the caller has: ALONE, a variable, or ALONE_IN_ONE, a
-    variable and an entry of one container.
+    Then it may be written to and kept, whoever made it. `alone` says what the caller has: ALONE, a variable; ALONE_IN_ONE, a variable
+    and an entry of one container; ALONE_IN_LOOP, the variable of a loop over `zip`, and an entry of what it runs over.
     """
     if references(array) != alone:
         return False
@@ -54,7 +54,7 @@ def is_ours(array: Any, alone: int) -> bool:
     return references(base) == BASE_ALONE and array.flags.writeable
 
 
-def _counts() -> tuple[int, int, int]:
+def _counts() -> tuple[int, int, int, int]:
     """What `is_ours` counts for an array that is alone; measured, because Python versions differ in which references they count."""
 
     def count(array: Any, alone: int) -> int:
@@ -64,15 +64,17 @@ def _counts() -> tuple[int, int, int]:
         base = array.base
         return references(base)
 
-    container = (np.empty(2),)
-    array = container[0]
+    in_loop, several = 0, (np.empty(2),)
+    for _, array in zip((None,), several, strict=False):
+        in_loop = count(array, 0)
+    array = several[0]
     in_one = count(array, 0)
-    del container
+    del several
     view = np.empty(2).reshape(2, 1)
-    return count(array, 0), in_one, count_base(view, 0)
+    return count(array, 0), in_one, in_loop, count_base(view, 0)
 
 
-ALONE, ALONE_IN_ONE, BASE_ALONE = _counts()
+ALONE, ALONE_IN_ONE, ALONE_IN_LOOP, BASE_ALONE = _counts()
 
 
 def run_backward(
@@ -197,9 +199,11 @@ class _Run:
                         payload = edge._a
                         if cotangent.shape == payload.shape and cotangent.dtype is payload.dtype:
                             leaves[edge] = 0
+                            mine = type(cotangent) is ndarray and is_ours(cotangent, ALONE_IN_LOOP)
                             with accumulation_lock:
-                                accumulate_raw(edge, cotangent, type(cotangent) is ndarray and is_ours(cotangent, ALONE_IN_ONE))
+                                accumulate_raw(edge, cotangent, mine)
                             continue
+                    had = None  # or `deliver` would find that it is not the only one who holds it
                 self.deliver(edge, cotangent)
             cotangents, cotangent = (), None  # nor do they hold what the next node would have to itself
 
@@ -336,11 +340,12 @@ class _Run:
             return  # it no longer requires grad
         if leaf._accumulator is not None:
             g = before_accumulation(leaf, g, self.create_graph)
+        mine = type(g) is ndarray and is_ours(g, ALONE)
         with accumulation_lock:
             if self.create_graph:
                 accumulate_recorded(leaf, g)
             else:
-                accumulate_raw(leaf, g, type(g) is ndarray and is_ours(g, ALONE))
+                accumulate_raw(leaf, g, mine)
         if leaf._post_accumulate_hooks is not None or leaf._accumulator is not None:
             after_accumulation(leaf, g, self.create_graph)
 

@@ -223,7 +223,7 @@ class Primitive:
             return pull_through(raw, self, None if self.saved is None else self.check(), g, parents)
 
         usual = joint is None and not conjugates
-        pull = short_pull(raw, rules, plans, elementwise=self.family == ELEMENTWISE) if usual else pull_any
+        pull = short_pull(raw, rules, plans) if usual else pull_any
 
         def pull_recorded(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
             values: list[Any] = []

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import dis
 from collections.abc import Callable
-from functools import cache
 from typing import Any
-
-import numpy as np
 
 from ndgrad.core.node import FREED, Node, freed_error, stale_error
 
-ndarray = np.ndarray
 Rule = Callable[..., Any]
 #: What a rule's parameter is: its place in the node's `saved`, or -1 and the name of a parameter of the operation.
 Plan = list[tuple[int, str]]
 Pull = Callable[[Node, Any, tuple[Any, ...]], tuple[Any, ...]]
 
-# An elementwise rule of several steps runs in blocks on arrays above the first size: its temporaries stay in the processor's cache.
-LARGE, BLOCK = 1 << 16, 1 << 14
 
-
-def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan], *, elementwise: bool) -> Pull:
+def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan]) -> Pull:
     """The pull on payloads of a node whose every operand has a rule of its own; `raw` is what rules get as `xp`."""
     first: Any = rules[0] if rules else None
     if len(rules) == 1 and plans[0] and all(at < 0 for at, _ in plans[0]):
@@ -33,7 +25,7 @@ def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan], *, e
 
         return pull_linear
     if not all(len(plan) <= 1 and all(at >= 0 for at, _ in plan) for plan in plans) or len(rules) > 2 or None in rules:
-        return long_pull(raw, rules, plans, elementwise)
+        return long_pull(raw, rules, plans)
     ats = [plan[0][0] if plan else None for plan in plans]
     if len(rules) == 1:
         if ats[0] is None:
@@ -46,8 +38,6 @@ def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan], *, e
             x, cell, version = saved
             if cell[0] != version:
                 stale_error(self, 0)
-            if type(g) is ndarray and elementwise and g.size > LARGE:
-                return (in_blocks(first, raw, g, x),)
             return (first(raw, g, x),)
 
         return pull_unary
@@ -61,7 +51,7 @@ def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan], *, e
         return pull_sum
     at_x, at_y = ats
     if at_x is None or at_y is None:
-        return long_pull(raw, rules, plans, elementwise)
+        return long_pull(raw, rules, plans)
 
     def pull_binary(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
         saved = self.saved
@@ -82,7 +72,7 @@ def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan], *, e
     return pull_binary
 
 
-def long_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan], elementwise: bool) -> Pull:
+def long_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan]) -> Pull:
     """The same for rules that need more."""
     planned = list(zip(rules, plans, strict=True))
 
@@ -91,37 +81,12 @@ def long_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan], eleme
         if saved is not None:
             self.check()
         params: Any = self.params
-        large = elementwise and type(g) is ndarray and g.size > LARGE
         cotangents: list[Any] = []
         for edge, (rule, plan) in zip(parents, planned, strict=True):
             if edge is None or rule is None:
                 cotangents.append(None)
-                continue
-            values = [saved[at] if at >= 0 else params[name] for at, name in plan]
-            cotangents.append(in_blocks(rule, raw, g, *values) if large else rule(raw, g, *values))
+            else:
+                cotangents.append(rule(raw, g, *[saved[at] if at >= 0 else params[name] for at, name in plan]))
         return tuple(cotangents)
 
     return pull_any
-
-
-@cache
-def steps(rule: Rule) -> int:
-    """How many passes over memory a rule makes: its operators and calls."""
-    names = [instruction.opname for instruction in dis.get_instructions(rule)]
-    return sum(name.startswith(("BINARY_OP", "UNARY_", "CALL")) for name in names)
-
-
-def in_blocks(rule: Rule, raw: Any, g: Any, *values: Any) -> Any:
-    """An elementwise rule on a large cotangent, a block at a time where all arrays have its shape and stand row-major in memory."""
-    arrays = [value for value in values if type(value) is ndarray and value.ndim]
-    if not all(array.shape == g.shape and array.flags.c_contiguous for array in (g, *arrays)) or steps(rule) < 2:
-        return rule(raw, g, *values)
-    columns = [value.reshape(-1) if type(value) is ndarray and value.ndim else value for value in (g, *values)]
-    out: Any = None
-    for start in range(0, g.size, BLOCK):
-        block = slice(start, start + BLOCK)
-        part = rule(raw, *[column[block] if type(column) is ndarray and column.ndim else column for column in columns])
-        if out is None:
-            out = np.empty(g.size, part.dtype)
-        out[block] = part
-    return out.reshape(g.shape)
