@@ -73,7 +73,7 @@ def as_shape(sizes: Sequence[Any], name: str = "size") -> Shape:
     """The shape meant by `f(2, 3)`, `f((2, 3))` or `f([2, 3])`, given the tuple of positional arguments."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = sizes[0]
-    return tuple(value if type(value) is int else as_int(value, name) for value in sizes)
+    return tuple([value if type(value) is int else as_int(value, name) for value in sizes])
 
 
 def sizes_given(function: str, name: str, positional: Sequence[Any], named: Any) -> Shape:

@@ -316,11 +316,9 @@ def apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any
         payloads = convert(primitive, given, payloads)
     if primitive.check is not None:
         primitive.check(payloads, given)
+    arguments = (payloads,) if primitive.variadic else payloads
     try:
-        if primitive.variadic:
-            computed = run_quietly(primitive.kernel, payloads, **params)
-        else:
-            computed = run_quietly(primitive.kernel, *payloads, **params)
+        computed = run_quietly(primitive.kernel, *arguments, **params)
     except (ValueError, IndexError) as error:
         kernel_error(primitive, payloads, error)
     mode = modes.current()
@@ -371,7 +369,7 @@ def saved_cell(node: Node, name: str) -> Any:
 def record(primitive: Primitive, operands: Any, payloads: list[Any], params: dict[str, Any], computed: Any) -> Node | None:
     """The node of a call whose operands need gradients, with just the residuals that its rules will ask for."""
     results: Any = (computed,) if primitive.outputs == 1 else computed
-    if not any(result.dtype.kind in "fc" for result in results):
+    if results[0].dtype.kind not in "fc" and not any(result.dtype.kind in "fc" for result in results[1:]):
         return None
     every = primitive.variadic or primitive.joint
     edges: list[Any] = []
@@ -414,7 +412,7 @@ def facts(primitive: Primitive, payloads: list[Any], params: dict[str, Any]) -> 
     known = dict(params)
     for fact, position, what in primitive.fact_sources:
         if primitive.variadic:
-            known[fact] = tuple(getattr(payload, what) for payload in payloads)
+            known[fact] = tuple([getattr(payload, what) for payload in payloads])
         else:
             payload = payloads[position]
             known[fact] = getattr(payload, what) if isinstance(payload, (np.ndarray, np.generic)) else getattr(np.asarray(payload), what)

@@ -179,7 +179,7 @@ class Tensor(Methods):
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements stand in memory in row-major order."""
         array = self._a
-        if array.ndim == 0:
+        if array.ndim == 0 or (array.flags.c_contiguous and array.size):
             return True
         return is_contiguous(array.shape, tuple(step // array.itemsize for step in array.strides))
 

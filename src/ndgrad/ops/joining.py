@@ -34,10 +34,10 @@ def _cat_back(xp: Any, g: Any, needs: Any, tensors_shape: Any, dim: int) -> tupl
 @general(joint=_cat_back, variadic=True, policy=PROMOTE, node_name="CatBackward0", public=False)
 def cat_tensors(tensors: Any, *, dim: int) -> Any:
     """The tensors one after another along a dim; empty vectors are passed over."""
-    rank = max(part.ndim for part in tensors)
+    rank = max([part.ndim for part in tensors])
     parts = [part for part in tensors if part.ndim == rank] if rank != 1 else tensors
     shape = list(parts[0].shape)
-    shape[dim] = sum(part.shape[dim] for part in parts)
+    shape[dim] = sum([part.shape[dim] for part in parts])
     return np.concatenate(parts, axis=dim, out=np.empty(shape, parts[0].dtype))
 
 
