@@ -1,7 +1,10 @@
 """Products against torch: values, strides, node names, first and second gradients, errors."""
 
+import numpy as np
 import pytest
+import torch
 
+import ndgrad
 from tests.oracle.sides import same_expression, same_gradients
 
 MATMULS = [
@@ -356,3 +359,19 @@ def test_cdist_of_equal_points_has_gradient_zero():
 @pytest.mark.parametrize("mode", ["use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist", "use_mm_for_euclid_dist_if_necessary"])
 def test_cdist_modes(mode):
     same_gradients(f"T.cdist(x, y, compute_mode={mode!r})", [(30, 4), (5, 4)], second=False, names=False)
+
+
+@pytest.mark.parametrize("order", ["nuc", 2, -2])
+@pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 5), (2, 3, 4)])
+@pytest.mark.parametrize("complex_numbers", [False, True])
+def test_second_derivatives_of_norms_by_singular_values(order, shape, complex_numbers):
+    draws = np.random.default_rng(0).normal(size=(4, *shape))
+    matrices, weights = (draws[0] + 1j * draws[1], draws[2] + 1j * draws[3]) if complex_numbers else draws[:2]
+    found = []
+    for side in (torch, ndgrad):
+        x = side.tensor(matrices, requires_grad=True)
+        (gradient,) = side.autograd.grad((side.linalg.matrix_norm(x, order) ** 2).sum(), x, create_graph=True)
+        inner = (gradient * side.tensor(weights).conj()).sum()
+        (second,) = side.autograd.grad(inner.real if complex_numbers else inner, x)
+        found.append(second.numpy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9, atol=1e-10)

@@ -11,6 +11,7 @@ from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, dtype
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.tensor import Tensor, wrap
+from ndgrad.kernels import spectral
 from ndgrad.ops.arguments import check_tensor, dims_of, kept_shape, one_dim, torch_arguments, type_name
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, general, recorded, rule_helper
@@ -169,38 +170,36 @@ def _singular_norm(A: Tensor, ord: Any, rows: int, columns: int, keepdim: bool) 
     return recorded.reshape_to(out, shape=kept_shape(A._a.shape, (rows, columns))) if keepdim else out
 
 
-@general(
+singular_values = general(
+    spectral.singular_values,
+    name="singular_values",
     vjp=[lambda xp, g, x: xp.singular_adjoint(g, x)],
     jvp=lambda xp, tangents, x: xp.singular_change(tangents[0], x),
     node_name="LinalgSvdBackward0",
 )
-def singular_values(x: Any) -> Any:
-    """The singular values of matrices, largest first."""
-    if x.size == 0:
-        return np.zeros((*x.shape[:-2], min(x.shape[-2:])), x.real.dtype)
-    return np.linalg.svd(x, compute_uv=False)
 
 
-def _no_second_derivative(xp: Any, g: Any) -> Any:
-    raise RuntimeError("singular values have no second derivative here; norms of order 2, -2 and 'nuc' can be differentiated once")
-
-
-@general(vjp=[lambda xp, g, y: xp.singular_adjoint(g, y), _no_second_derivative])
+@general(vjp=[lambda xp, g, y: xp.singular_adjoint(g, y), lambda xp, g, x, y: xp.singular_bend(g, x, y)])
 def singular_change(x: Any, y: Any) -> Any:
     """How the singular values of `y` change when `y` changes by `x`."""
-    if y.size == 0:
-        return np.zeros((*y.shape[:-2], min(y.shape[-2:])), y.real.dtype)
-    left, _, right = np.linalg.svd(y, full_matrices=False)
-    return (np.matmul(np.swapaxes(left, -1, -2).conj(), x) * right.conj()).sum(-1).real
+    return spectral.singular_change(x, y)
 
 
-@general(vjp=[lambda xp, g, y: xp.singular_change(g, y), _no_second_derivative])
+@general(vjp=[lambda xp, g, y: xp.singular_change(g, y), lambda xp, g, x, y: xp.singular_bend(x, g, y)])
 def singular_adjoint(x: Any, y: Any) -> Any:
     """The matrices whose inner product with a change of `y` is that of `x` with the change of its singular values."""
-    if y.size == 0:
-        return np.zeros_like(y)
-    left, _, right = np.linalg.svd(y, full_matrices=False)
-    return np.matmul(left * x[..., None, :], right)
+    return spectral.singular_adjoint(x, y)
+
+
+def _no_third_derivative(xp: Any, g: Any) -> Any:
+    raise RuntimeError("singular values have no third derivative here; norms of order 2, -2 and 'nuc' can be differentiated twice")
+
+
+# a second derivative is symmetric: what a change of `y` does to it is what `y` itself was
+@general(vjp=[_no_third_derivative, lambda xp, g, x, z: xp.singular_bend(x, g, z), _no_third_derivative])
+def singular_bend(x: Any, y: Any, z: Any) -> Any:
+    """How `singular_adjoint(x, z)` changes when `z` changes by `y`."""
+    return spectral.singular_bend(x, y, z)
 
 
 def any_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:

@@ -6,8 +6,6 @@ from ndgrad.testing.inputs import Maker, Sample, Spec
 from ndgrad.testing.samples.reducing import regular
 from ndgrad.testing.samples.registry import OPERATIONS, Make
 
-ONCE = "norms by singular values can be differentiated once, which they say when asked for more"
-
 
 def _functional(**makes: Make) -> None:
     OPERATIONS.update({f"nn.functional.{name}": Spec(make) for name, make in makes.items()})
@@ -148,4 +146,3 @@ _linalg(
     multi_dot=lambda m: [Sample([m(2, 3), m(3, 2), m(2, 1)]), Sample([m(3), m(3, 2)])],
     cross=lambda m: [Sample(m(2, 3), m(2, 3)), Sample(m(3, 2), m(3, 2), dim=0)],
 )
-OPERATIONS["linalg.matrix_norm"].except_for["double_backward"] = ONCE
