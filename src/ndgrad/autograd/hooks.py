@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ndgrad.core.node import TENSOR_TYPES, AccumulateGrad, Node, edge_of
+from ndgrad.base.dtypes import type_name
+from ndgrad.core.node import AccumulateGrad, Node, edge_of
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 
@@ -136,7 +137,7 @@ def run_tensor_hooks(hooks: dict[int, Any], g: Any, create_graph: bool) -> Any:
                 f"hook '{_name(hook)}' has changed the size of value: it was {list(value._a.shape)} and became {list(result._a.shape)}"
             )
         if result._a.dtype != value._a.dtype:
-            was, got = (TENSOR_TYPES.get(kind.name, "Tensor") for kind in (value._a.dtype, result._a.dtype))
+            was, got = (f"{type_name(tensor.dtype)}Tensor" for tensor in (value, result))
             raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was torch.{was} got torch.{got})")
         value, replaced = result, True
     if create_graph:

@@ -66,40 +66,35 @@ ALL: tuple[dtype, ...] = (
 )
 
 
-#: The types as PyTorch's messages call them, most of the time...
-TYPE_NAMES = {
-    "bool": "Bool",
-    "uint8": "Byte",
-    "int8": "Char",
-    "int16": "Short",
-    "int32": "Int",
-    "int64": "Long",
-    "uint16": "UInt16",
-    "uint32": "UInt32",
-    "uint64": "UInt64",
-    "float16": "Half",
-    "float32": "Float",
-    "float64": "Double",
-    "complex64": "ComplexFloat",
-    "complex128": "ComplexDouble",
+#: A type's two names in PyTorch's messages: PyTorch's own most of the time, C++'s in some.
+_NAMES_IN_MESSAGES = {
+    bool_: ("Bool", "bool"),
+    uint8: ("Byte", "unsigned char"),
+    int8: ("Char", "signed char"),
+    int16: ("Short", "short int"),
+    int32: ("Int", "int"),
+    int64: ("Long", "long int"),
+    uint16: ("UInt16", "short unsigned int"),
+    uint32: ("UInt32", "unsigned int"),
+    uint64: ("UInt64", "long unsigned int"),
+    float16: ("Half", "c10::Half"),
+    bfloat16: ("BFloat16", "c10::BFloat16"),
+    float32: ("Float", "float"),
+    float64: ("Double", "double"),
+    complex32: ("ComplexHalf", "c10::complex<c10::Half>"),
+    complex64: ("ComplexFloat", "c10::complex<float>"),
+    complex128: ("ComplexDouble", "c10::complex<double>"),
 }
-#: ...and where the compiler's names get into a message.
-COMPILED_NAMES = {
-    "bool": "bool",
-    "uint8": "unsigned char",
-    "int8": "signed char",
-    "int16": "short int",
-    "int32": "int",
-    "int64": "long int",
-    "uint16": "short unsigned int",
-    "uint32": "unsigned int",
-    "uint64": "long unsigned int",
-    "float16": "c10::Half",
-    "float32": "float",
-    "float64": "double",
-    "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
-}
+
+
+def type_name(given: dtype) -> str:
+    """A dtype as most of PyTorch's messages call it: Long for int64."""
+    return _NAMES_IN_MESSAGES[given][0]
+
+
+def cpp_name(given: dtype) -> str:
+    """A dtype as those of PyTorch's messages call it that let C++ speak: long int for int64."""
+    return _NAMES_IN_MESSAGES[given][1]
 
 
 def _by_name(name: str) -> dtype:

@@ -13,7 +13,6 @@ Place = tuple[CodeType | None, int]
 NOWHERE: Place = (None, 0)
 
 
-
 class _Inside(dict[str, bool]):
     """File name -> whether it is ndgrad's own and therefore not the line a user wants to hear of."""
 
@@ -23,11 +22,6 @@ class _Inside(dict[str, bool]):
 
 
 inside = _Inside()
-
-
-def is_inside(code: CodeType) -> bool:
-    """Whether the code object belongs to ndgrad itself."""
-    return inside[code.co_filename]
 
 
 def place(depth: int = 1) -> Place:

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base import modes
-from ndgrad.base.dtypes import TYPE_NAMES as TYPE_NAMES
-from ndgrad.base.dtypes import can_cast, from_numpy_dtype
+from ndgrad.base.dtypes import can_cast, from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place
 from ndgrad.base.shapes import is_dense
 from ndgrad.core.node import FREED, Node, edge_of, keep_retained, tick
@@ -149,7 +148,7 @@ def check_writable(target: Tensor, shape: tuple[int, ...], kind: Any, name: str)
     if shape != array.shape:
         raise RuntimeError(f"output with shape {list(array.shape)} doesn't match the broadcast shape {list(shape)} (in {name})")
     if kind != array.dtype and not can_cast(from_numpy_dtype[kind], target.dtype):
-        names = (TYPE_NAMES[from_numpy_dtype[kind].name], TYPE_NAMES[target.dtype.name])
+        names = (type_name(from_numpy_dtype[kind]), type_name(target.dtype))
         raise RuntimeError(f"result type {names[0]} can't be cast to the desired output type {names[1]} (in {name})")
     if isinstance(array, np.ndarray):
         if array.size and name not in FILLS and any(step == 0 and size > 1 for step, size in zip(array.strides, array.shape, strict=True)):

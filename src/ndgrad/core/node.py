@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from ndgrad.base.dtypes import from_numpy_dtype, type_name
 from ndgrad.base.location import describe
 from ndgrad.base.types import Shape
 from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
@@ -302,7 +303,7 @@ def freed_error(node: Node) -> NoReturn:
 
 def stale_error(node: Node, index: int) -> NoReturn:
     payload, cell, version = node.saved[3 * index : 3 * index + 3]
-    kind = f"torch.{TENSOR_TYPES.get(payload.dtype.name, 'Tensor')} {list(payload.shape)}"
+    kind = f"torch.{type_name(from_numpy_dtype[payload.dtype])}Tensor {list(payload.shape)}"
     name = node.residuals[index] if index < len(node.residuals) else ""
     source = made = ""
     if name.startswith("out"):
@@ -329,21 +330,6 @@ def output_now(edge: Any, cell: Any) -> str:
     if len(cell) > 4:
         return f"output 0 of {without_suffix(cell[4].printed_name or cell[4].__name__)}"
     return f"output {edge.output_nr} of {plain_name(edge)}"
-
-
-TENSOR_TYPES = {
-    "float16": "HalfTensor",
-    "float32": "FloatTensor",
-    "float64": "DoubleTensor",
-    "complex64": "ComplexFloatTensor",
-    "complex128": "ComplexDoubleTensor",
-    "bool": "BoolTensor",
-    "uint8": "ByteTensor",
-    "int8": "CharTensor",
-    "int16": "ShortTensor",
-    "int32": "IntTensor",
-    "int64": "LongTensor",
-}
 
 
 def saved_attribute(node: Node, name: str) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.devices import CPU, check_device, device, layout, strided
-from ndgrad.base.dtypes import COMPILED_NAMES, TYPE_NAMES, dtype, from_numpy_dtype, names_left_out
+from ndgrad.base.dtypes import cpp_name, dtype, from_numpy_dtype, names_left_out, type_name
 from ndgrad.base.dtypes import dtype as dtype_type
 from ndgrad.base.location import describe, place
 from ndgrad.base.shapes import contiguous_strides, is_contiguous, wrap_dim
@@ -293,8 +293,8 @@ class Tensor(Methods):
             raise RuntimeError(f"grad_dtype must be a torch.dtype or None, but got {type(value).__name__}")
         if self._grad is not None and value is not None and self._grad.dtype is not value:
             raise RuntimeError(
-                f"Cannot set grad_dtype to '{TYPE_NAMES[value.name]}' because there is already a gradient with dtype "
-                f"'{COMPILED_NAMES[self._grad.dtype.name]}'. "
+                f"Cannot set grad_dtype to '{type_name(value)}' because there is already a gradient with dtype "
+                f"'{cpp_name(self._grad.dtype)}'. "
                 "Please clear the gradient (.grad = None) before changing grad_dtype, or ensure the new grad_dtype matches the existing "
                 "gradient's dtype."
             )
@@ -338,8 +338,8 @@ class Tensor(Methods):
         expected = self.dtype if self._grad_dtype is UNSET else self._grad_dtype
         if expected is not None and value.dtype is not expected:
             raise RuntimeError(
-                f"attempting to assign a gradient with dtype '{COMPILED_NAMES[value.dtype.name]}' to a tensor with grad_dtype "
-                f"'{TYPE_NAMES[expected.name]}'. "
+                f"attempting to assign a gradient with dtype '{cpp_name(value.dtype)}' to a tensor with grad_dtype "
+                f"'{type_name(expected)}'. "
                 "The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). Convert it with "
                 f".to({expected}), or set "
                 "grad_dtype (None accepts any dtype)."

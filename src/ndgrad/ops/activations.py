@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import float64
-from ndgrad.core.inplace import TYPE_NAMES
+from ndgrad.base.dtypes import float64, type_name
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import special
 from ndgrad.kernels.masking import masked_keep as keep
@@ -119,7 +118,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Every element moved towards 0 by `lambd`, but not past it."""
     if not lambd >= 0:
-        raise RuntimeError(f"lambda must be in range [0, 3.40282e+38] for input dtype {TYPE_NAMES[input.dtype.name]}, but found {lambd}")
+        raise RuntimeError(f"lambda must be in range [0, 3.40282e+38] for input dtype {type_name(input.dtype)}, but found {lambd}")
     return softshrink_of(input, lambd=lambd)
 
 
@@ -193,7 +192,7 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     if not training:
         return rrelu_middle(input, slope=(lower + upper) / 2)
     if not input.dtype.is_floating_point:
-        kind = TYPE_NAMES[input.dtype.name]
+        kind = type_name(input.dtype)
         raise NotImplementedError(f"\"rrelu_with_noise_out_cpu\" not implemented for '{kind}'; it takes floating tensors")
     # a slope is drawn for each element that is not positive, and for no other
     dead = table["le"].method(input, 0)._a

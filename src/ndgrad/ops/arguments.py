@@ -6,33 +6,13 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeVar, cast
 
-from ndgrad.base.dtypes import INTEGER, as_dtype, dtype, numpy_dtype
+from ndgrad.base.dtypes import as_dtype, dtype, numpy_dtype, type_name
 from ndgrad.base.shapes import wrap_dim, wrap_dims
 from ndgrad.base.types import Shape
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.guarding import advice, refuse, type_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-#: The names of C++ types, which some of PyTorch's messages use where others use those of `TYPE_NAMES`.
-CPP_NAMES = {
-    "bool": "bool",
-    "uint8": "unsigned char",
-    "int8": "signed char",
-    "int16": "short int",
-    "int32": "int",
-    "int64": "long int",
-    "uint16": "short unsigned int",
-    "uint32": "unsigned int",
-    "uint64": "long unsigned int",
-    "float16": "c10::Half",
-    "float32": "float",
-    "float64": "double",
-    "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
-}
 
 
 def torch_arguments(body: Function) -> Function:
@@ -113,16 +93,6 @@ def unsupported(kernel: str, given: dtype) -> NoReturn:
     raise NotImplementedError(f'"{kernel}" not implemented for \'{type_name(given)}\'; convert the tensor with .to(...) first')
 
 
-def type_name(given: dtype) -> str:
-    """A dtype as PyTorch names it inside its messages: Long for int64."""
-    return TYPE_NAMES.get(given.name, given.name)
-
-
-def is_integral(given: dtype) -> bool:
-    """Whether elements are whole numbers or bools."""
-    return given.category <= INTEGER
-
-
 def numpy_of(wanted: Any) -> Any:
     """NumPy's dtype for one of ours, None for None."""
     return None if wanted is None else numpy_dtype(as_dtype(wanted))
@@ -133,4 +103,3 @@ def check_nonempty(shape: Shape, dims: Iterable[int], function: str, *, colon: s
     for dim in dims:
         if shape[dim] == 0:
             raise IndexError(f"{function}{colon} Expected reduction dim {dim} to have non-zero size.")
-

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base import modes
-from ndgrad.base.dtypes import can_cast
+from ndgrad.base.dtypes import can_cast, type_name
 from ndgrad.base.types import Shape
-from ndgrad.core.inplace import TYPE_NAMES, check_overlap, check_recorded, check_target, check_writable, finish, shadow, write
+from ndgrad.core.inplace import check_overlap, check_recorded, check_target, check_writable, finish, shadow, write
 from ndgrad.core.primitive import Quiet, run_quietly
 from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
 from ndgrad.kernels import indexing as kernels
@@ -29,9 +29,9 @@ from ndgrad.ops.indexing import (
     index_put_mask,
     index_put_mask_,
     lone_mask,
+    qualified_name,
     resolve,
     takes_all,
-    type_name,
 )
 from ndgrad.ops.pieces import slice_range
 from ndgrad.ops.shape import expand, reshape, unsqueeze_dim
@@ -45,7 +45,7 @@ def _value_tensor(value: Any, target: Tensor) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if not isinstance(value, (int, float, complex, np.number, np.bool_)):
-        raise TypeError(f"can't assign a {type_name(type(value))} to a {target.type()}; use a number or a tensor")
+        raise TypeError(f"can't assign a {qualified_name(type(value))} to a {target.type()}; use a number or a tensor")
     return wrap(np.asarray(number_in(value, target)))
 
 
@@ -131,8 +131,8 @@ def put_at(target: Tensor, advanced: Advanced, value: Tensor, accumulate: bool, 
     dims, indices = ((), []) if masked and not accumulate else resolve(shape, advanced)
     if value._a.dtype != target._a.dtype:
         raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {TYPE_NAMES[target.dtype.name]} for the destination and "
-            f"{TYPE_NAMES[value.dtype.name]} for the source."
+            f"Index put requires the source and destination dtypes match, got {type_name(target.dtype)} for the destination and "
+            f"{type_name(value.dtype)} for the source."
         )
     if in_place:
         check_overlap(target, (value,), name)

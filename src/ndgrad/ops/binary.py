@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import FLOATING
+from ndgrad.base.dtypes import FLOATING, cpp_name
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.inplace import in_place
 from ndgrad.core.primitive import operand_error, quiet_run
 from ndgrad.core.tensor import Tensor, mark_modified
 from ndgrad.kernels.scalars import integer_kernel
-from ndgrad.ops.arguments import CPP_NAMES, check_tensor
+from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import FLOAT, Operation, elementwise, function, nondifferentiable
 from ndgrad.ops.filling import writes_silently
 from ndgrad.ops.refusals import forbidden, no_derivative, unsupported
@@ -269,7 +269,7 @@ def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
         check_tensor(weight, "lerp", "weight", 3)
     for name, value in (("end", end), ("weight", weight)):
         if isinstance(value, Tensor) and value.dtype is not input.dtype and not (name == "weight" and value._a.ndim == 0):
-            kinds = [CPP_NAMES[tensor.dtype.name] for tensor in (input, value)]
+            kinds = [cpp_name(tensor.dtype) for tensor in (input, value)]
             raise RuntimeError(
                 f"expected dtype {kinds[0]} for `{name}` but got dtype {kinds[1]}; lerp does not promote, convert one of them"
             )

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import bool_, numpy_dtype, uint8
+from ndgrad.base.dtypes import bool_, numpy_dtype, type_name, uint8
 from ndgrad.base.shapes import broadcast_shapes
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.primitive import operand_error, result_dtype, run_quietly
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels.masking import choose
@@ -146,7 +145,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
             operand_error(where_tensors.primitive, position, value)
     if condition.dtype not in (bool_, uint8):
         raise RuntimeError(
-            f"where expected condition to be a boolean tensor, but got a tensor with dtype {TYPE_NAMES[condition.dtype.name]}; "
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {type_name(condition.dtype)}; "
             "write condition != 0 or condition.bool()"
         )
     if condition.dtype is uint8:
@@ -206,7 +205,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     check_tensor(other, "isclose", "other", 2)
     if input.dtype is not other.dtype:
         raise RuntimeError(
-            f"{TYPE_NAMES[input.dtype.name]} did not match {TYPE_NAMES[other.dtype.name]}; convert one of the tensors with .to(...)"
+            f"{type_name(input.dtype)} did not match {type_name(other.dtype)}; convert one of the tensors with .to(...)"
         )
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not value >= 0:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.core.inplace import TYPE_NAMES
+from ndgrad.base.dtypes import type_name
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.striding import strided
 from ndgrad.ops.arguments import check_tensor
@@ -190,7 +190,7 @@ def view_as_complex(input: Tensor) -> Tensor:
     if array.dtype not in (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)):
         raise RuntimeError(
             f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
-            f"{TYPE_NAMES[input.dtype.name]}"
+            f"{type_name(input.dtype)}"
         )
     if array.dtype == np.float16:
         raise TypeError("ndgrad has no storage for torch.complex32: NumPy has no such type; convert the tensor with .float() first")
@@ -211,7 +211,7 @@ def view_as_complex(input: Tensor) -> Tensor:
 def _check_parts(name: str, first: str, second: str, x: Any, y: Any) -> None:
     check_tensor(x, name, first, 1)
     check_tensor(y, name, second, 2)
-    names = TYPE_NAMES[x.dtype.name], TYPE_NAMES[y.dtype.name]
+    names = type_name(x.dtype), type_name(y.dtype)
     if x._a.dtype.kind != "f" or y._a.dtype.kind != "f":
         raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {names[0]} and {names[1]}")
     if x._a.dtype != y._a.dtype:

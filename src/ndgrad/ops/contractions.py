@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import INTEGER, int64
+from ndgrad.base.dtypes import INTEGER, cpp_name, int64, type_name
 from ndgrad.base.shapes import broadcast_shapes, wrap_dim, wrap_dims
 from ndgrad.core.tensor import Tensor, wrap
-from ndgrad.ops.arguments import type_name
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, linear, multilinear, rule_helper
 from ndgrad.ops.inverses import inverse
-from ndgrad.ops.products import check_dot, check_tensors, check_vectors, cpp_name, dot, matmul, mm_tensors, no_bool
+from ndgrad.ops.products import check_dot, check_tensors, check_vectors, dot, matmul, mm_tensors, no_bool
 from ndgrad.ops.shape import reshape_to, view_as_shape
 
 rule_helper(
@@ -199,7 +198,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
         if y._a.ndim != 2:
             raise RuntimeError(f"multi_dot(): tensor {position} must be 2D but got {y._a.ndim}D")
         if y._a.dtype != chain[0]._a.dtype:
-            names = f"tensor 0 is {cpp_name(chain[0])} and tensor {position} {cpp_name(y)}"
+            names = f"tensor 0 is {cpp_name(chain[0].dtype)} and tensor {position} {cpp_name(y.dtype)}"
             raise RuntimeError(f"multi_dot(): all tensors must have be the same dtype but {names}")
         if x._a.shape[1] != y._a.shape[0]:
             shapes = f"{list(tensors[position - 1]._a.shape)} and {list(tensors[position]._a.shape)}"

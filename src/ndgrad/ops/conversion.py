@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.devices import check_device, contiguous_format, device, layout, memory_format
+from ndgrad.base.devices import check_device, contiguous_format, device, memory_format
 from ndgrad.base.dtypes import (
     FLOATING,
     as_dtype,
@@ -257,10 +257,3 @@ def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     """Whether two tensors are the same memory, seen the same way."""
     x, y = self._memory(), tensor._memory()
     return x.__array_interface__["data"] == y.__array_interface__["data"] and x.shape == y.shape and x.strides == y.strides
-
-
-def is_layout(value: Any) -> bool:
-    return value is None or isinstance(value, layout)
-
-
-LEAF_MARK = LEAF

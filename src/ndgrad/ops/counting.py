@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.devices import check_device
-from ndgrad.base.dtypes import from_numpy_dtype, get_default_dtype, int64
+from ndgrad.base.dtypes import cpp_name, from_numpy_dtype, get_default_dtype, int64, type_name
 from ndgrad.base.shapes import as_int
 from ndgrad.base.types import Array
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.creation import C_NAMES, deliver, dtype_of_out, factory_dtype, read_number
+from ndgrad.ops.creation import deliver, dtype_of_out, factory_dtype, read_number
 from ndgrad.ops.declare import function
 
 
@@ -35,7 +34,7 @@ def arange(
     integers = all(isinstance(value, int) for value in (start, end, step))
     kind = factory_dtype("arange", dtype, dtype_of_out(out, "arange") if out is not None else int64 if integers else get_default_dtype())
     if kind.kind in "bc":
-        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{TYPE_NAMES[from_numpy_dtype[kind].name]}'")
+        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{type_name(from_numpy_dtype[kind])}'")
     ends = (int(start), int(end), int(step) or step, True) if kind == np.int64 else (start, end, step, integers)
     count = _count(*ends)
     if kind.kind in "iu":
@@ -173,7 +172,7 @@ def _ends(name: str, start: Any, end: Any, steps: Any, given: Any, out: Any) -> 
     default = get_default_dtype().to_complex() if is_complex else get_default_dtype()
     kind = factory_dtype(name, given, default if out is None else dtype_of_out(out, name))
     if is_complex and kind.kind != "c":
-        names = C_NAMES[default.name], TYPE_NAMES[from_numpy_dtype[kind].name]
+        names = cpp_name(default), type_name(from_numpy_dtype[kind])
         raise RuntimeError(f"torch.{name}(): inferred dtype {names[0]} can't be safely cast to passed dtype {names[1]}")
     if kind.kind == "b":
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'")

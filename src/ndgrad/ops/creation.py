@@ -12,10 +12,9 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.devices import check_device
-from ndgrad.base.dtypes import as_dtype, dtype, get_default_dtype, number_dtype, numpy_dtype
+from ndgrad.base.dtypes import as_dtype, dtype, get_default_dtype, number_dtype, numpy_dtype, type_name
 from ndgrad.base.shapes import check_sizes
 from ndgrad.base.types import Array, Shape
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.kernels.striding import strided
 from ndgrad.ops.arguments import check_tensor
@@ -90,7 +89,7 @@ def out_array(out: Tensor, shape: Shape, wanted: dtype | None, name: str) -> Ten
     """The tensor given as `out=`, in the shape that it is to be filled in."""
     dtype_of_out(out, name)
     if wanted is not None and wanted is not out.dtype:
-        raise RuntimeError(f"dtype {TYPE_NAMES[wanted.name]} does not match dtype of out parameter ({TYPE_NAMES[out.dtype.name]})")
+        raise RuntimeError(f"dtype {type_name(wanted)} does not match dtype of out parameter ({type_name(out.dtype)})")
     if out.requires_grad and modes.is_grad_enabled():
         raise RuntimeError(
             f"aten::{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires "
@@ -123,7 +122,7 @@ def deliver(name: str, array: Array, out: Any, given: Any, requires_grad: bool) 
 
 
 #: How PyTorch's message about overflow names the types.
-C_NAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t", "float32": "float"} | {
+_C_NAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t", "float32": "float"} | {
     "float64": "double",
     "float16": "c10::Half",
     "complex64": "c10::complex<float>",
@@ -133,7 +132,7 @@ C_NAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "i
 
 def overflow(value: Any, kind: np.dtype[Any]) -> None:
     """Refuse a number that the dtype cannot hold; negative numbers wrap around in unsigned types."""
-    name = C_NAMES.get(kind.name, kind.name)
+    name = _C_NAMES.get(kind.name, kind.name)
     if isinstance(value, (complex, np.complexfloating)):
         if kind.kind == "c":
             return

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.devices import check_device
-from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, get_default_dtype, number_dtype, numpy_dtype, promote_types
+from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, get_default_dtype, number_dtype, numpy_dtype, promote_types, type_name
 from ndgrad.base.shapes import as_shape, check_sizes
 from ndgrad.base.types import Array
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.creation import finish, overflow
 from ndgrad.ops.declare import function
@@ -320,7 +319,7 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
         return finish(array_of(obj, wanted), requires_grad)
     if wanted is not None and wanted is not made.dtype:
         if copy is False:
-            names = (TYPE_NAMES[made.dtype.name], TYPE_NAMES[wanted.name])
+            names = (type_name(made.dtype), type_name(wanted))
             raise ValueError(f"can't alias tensor with dtype '{names[0]}' into dtype '{names[1]}'.")
         made = made.to(wanted)
     elif copy:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ndgrad.base.dtypes import type_name
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.arguments import type_name
 from ndgrad.ops.declare import function, general
 from ndgrad.ops.norms import vector_norm
 from ndgrad.ops.products import check_tensors

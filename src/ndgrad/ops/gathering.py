@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ndgrad.base.dtypes import type_name
 from ndgrad.base.shapes import broadcast_shapes, wrap_dim
 from ndgrad.base.types import Shape
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import indexing, scattering
 from ndgrad.ops.arguments import check_tensor
@@ -62,7 +62,7 @@ def integers(index: Any, message: str, error: type[Exception] = RuntimeError, *,
     if kind == np.int64 or (kind == np.int32 and not only_long):
         found: Tensor = index
         return found
-    raise error(message.format(TYPE_NAMES[index.dtype.name]))
+    raise error(message.format(type_name(index.dtype)))
 
 
 def in_range(
@@ -112,7 +112,7 @@ def _nothing(input: Tensor, index: Tensor) -> Tensor:
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """The elements that an index names along a dim, the other dims broadcast; without a dim, from the flat tensor."""
     if isinstance(indices, Tensor) and indices._a.dtype != np.int64:
-        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {TYPE_NAMES[indices.dtype.name]}")
+        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {type_name(indices.dtype)}")
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1))
     shape, own = input._a.shape, indices._a.shape

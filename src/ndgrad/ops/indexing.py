@@ -181,16 +181,14 @@ for _count in range(1, 5):
 
 
 # ---------------------------------------------------------------- reading the key
-BASIC = (int, slice, type(None), type(Ellipsis))
-
-
 def _refused(item: Any) -> NoReturn:
     raise IndexError(
-        f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type_name(type(item))})"
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+        f"(got {qualified_name(type(item))})"
     )
 
 
-def type_name(kind: type) -> str:
+def qualified_name(kind: type) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ndgrad.base.dtypes import type_name
 from ndgrad.base.types import Array
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.arguments import check_tensor, type_name
+from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import function, general, rule_helper
 
 rule_helper("matmul", np.matmul, lambda x, y: x @ y)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import FLOATING
+from ndgrad.base.dtypes import FLOATING, type_name
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.arguments import dims_of, torch_arguments, type_name, wrong
+from ndgrad.ops.arguments import dims_of, torch_arguments, wrong
 from ndgrad.ops.declare import elementwise, function, general, recorded
 from ndgrad.ops.reductions import mean_of, reduce_add, spread
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, dtype
+from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, dtype, type_name
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import spectral
-from ndgrad.ops.arguments import check_tensor, dims_of, kept_shape, one_dim, torch_arguments, type_name
+from ndgrad.ops.arguments import check_tensor, dims_of, kept_shape, one_dim, torch_arguments
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, general, recorded, rule_helper
 from ndgrad.ops.reductions import reduce_add, row_major

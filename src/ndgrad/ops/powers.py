@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import complex128, float64
-from ndgrad.core.inplace import TYPE_NAMES, in_place
+from ndgrad.base.dtypes import complex128, float64, type_name
+from ndgrad.core.inplace import in_place
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.powers import power, power_of_arrays, power_of_number
@@ -104,8 +104,8 @@ def _checked_float_power_in_place(self: Tensor, exponent: Any) -> Tensor:
     wanted = _power_dtype(self, exponent)
     if self.dtype is not wanted:
         raise RuntimeError(
-            f"the base given to float_power_ has dtype {TYPE_NAMES[self.dtype.name]} but the operation's result requires dtype "
-            f"{TYPE_NAMES[wanted.name]}; convert the base first"
+            f"the base given to float_power_ has dtype {type_name(self.dtype)} but the operation's result requires dtype "
+            f"{type_name(wanted)}; convert the base first"
         )
     return _float_power_in_place(self, exponent)
 

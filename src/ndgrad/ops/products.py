@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from ndgrad.base.dtypes import cpp_name, type_name
 from ndgrad.base.location import place
 from ndgrad.base.modes import exceptional
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.families import binary_lane
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.node import CONSTANT, Node, edge_of, tick
 from ndgrad.core.primitive import raw, run_quietly
 from ndgrad.core.tensor import Tensor, plain, wrap
-from ndgrad.ops.arguments import CPP_NAMES, check_tensor
+from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import function, general, linear, multilinear, primitives, rule_helper
 from ndgrad.ops.shape import expand_to, reshape_to
 
@@ -95,14 +95,6 @@ def check_tensors(function: str, **operands: Any) -> None:
             check_tensor(value, function, name, position)
 
 
-def type_name(tensor: Tensor) -> str:
-    return TYPE_NAMES[tensor.dtype.name]
-
-
-def cpp_name(tensor: Tensor) -> str:
-    return CPP_NAMES[tensor.dtype.name]
-
-
 def no_bool(tensor: Tensor, kernel: str) -> None:
     if tensor._a.dtype.kind == "b":
         raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'; convert the operands with .to(torch.int64) or .float() first")
@@ -114,7 +106,8 @@ def check_mm(x: Tensor, y: Tensor) -> None:
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{inner} and {given}x{columns})")
     if x._a.dtype != y._a.dtype:
         raise RuntimeError(
-            f"expected m1 and m2 to have the same dtype, but got: {cpp_name(x)} != {cpp_name(y)}; convert one of them with .to(dtype)"
+            f"expected m1 and m2 to have the same dtype, but got: {cpp_name(x.dtype)} != {cpp_name(y.dtype)}; "
+            "convert one of them with .to(dtype)"
         )
     no_bool(x, "addmm_impl_cpu_")
 
@@ -126,8 +119,8 @@ def check_mv(x: Tensor, y: Tensor, start: Tensor | None = None) -> None:
         raise RuntimeError(f"size mismatch, got input ({start._a.size if start is not y else rows}), mat ({rows}x{inner}), vec ({given})")
     if not x._a.dtype == y._a.dtype == start._a.dtype:
         raise RuntimeError(
-            f"addmv input tensors must have the same dtype, but got {type_name(start)}, {type_name(x)}, and {type_name(y)}; convert them "
-            f"with .to(dtype)"
+            f"addmv input tensors must have the same dtype, but got {type_name(start.dtype)}, {type_name(x.dtype)}, and "
+            f"{type_name(y.dtype)}; convert them with .to(dtype)"
         )
     no_bool(x, "addmv_impl_cpu")
 
@@ -136,7 +129,7 @@ def check_dot(x: Tensor, y: Tensor, name: str = "dot") -> None:
     if x._a.ndim != 1 or y._a.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {x._a.ndim}D and {y._a.ndim}D tensors")
     if x._a.dtype != y._a.dtype:
-        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {type_name(x)} and {type_name(y)}")
+        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {type_name(x.dtype)} and {type_name(y.dtype)}")
     if x._a.size != y._a.size:
         raise RuntimeError(
             f"inconsistent tensor size, expected tensor [{x._a.size}] and src [{y._a.size}] to have the same number of elements, but got "
@@ -159,7 +152,7 @@ def check_bmm(x: Tensor, y: Tensor) -> None:
     if expected != given:
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: {expected} but got: {given}.")
     if x._a.dtype != y._a.dtype:
-        raise RuntimeError(f"expected scalar type {type_name(x)} but found {type_name(y)}")
+        raise RuntimeError(f"expected scalar type {type_name(x.dtype)} but found {type_name(y.dtype)}")
     no_bool(x, "bmm")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base import modes
+from ndgrad.base.dtypes import cpp_name, type_name
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Array
 from ndgrad.core.inplace import check_recorded, check_target, check_writable, shadow
@@ -15,10 +16,9 @@ from ndgrad.core.inplace import finish as finish_write
 from ndgrad.core.primitive import run_quietly
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import distributions
-from ndgrad.ops.arguments import check_tensor, type_name
+from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.creation import finish, read_size
 from ndgrad.ops.declare import Operation, function, general
-from ndgrad.ops.products import cpp_name
 from ndgrad.ops.random_numbers import Generator, _made, engine_of, read_int
 
 
@@ -77,7 +77,7 @@ def uniform_(self: Tensor, *args: Any, generator: Generator | None = None, **nam
     largest = _largest(self)
     for bound, value in (("from", low), ("to", high)):
         if not -largest <= value <= largest:
-            raise RuntimeError(f"{bound} is out of bounds for {cpp_name(self)}: it is {value}")
+            raise RuntimeError(f"{bound} is out of bounds for {cpp_name(self.dtype)}: it is {value}")
     if low > high:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}")
     if high - low > largest:
@@ -147,7 +147,7 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
     engine = engine_of(generator, "cauchy_")
     if not width > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={width:g}")
-    _check_continuous(self, "Cauchy", cpp_name(self))
+    _check_continuous(self, "Cauchy", cpp_name(self.dtype))
     return _fill(self, "cauchy_", _cauchy_history, lambda memory: distributions.cauchy_(engine, memory, centre, width))
 
 
@@ -219,7 +219,7 @@ def _check_random(tensor: Tensor, low: int | None, high: int | None) -> None:
     smallest, largest = (0, 1) if limits is None else (limits.min, limits.max)
     for name, value in (("from", low), ("to - 1", None if high is None else high - 1)):
         if value is not None and not smallest <= value <= largest:
-            raise RuntimeError(f"{name} is out of bounds for {cpp_name(tensor)}: it is {value}")
+            raise RuntimeError(f"{name} is out of bounds for {cpp_name(tensor.dtype)}: it is {value}")
 
 
 # ---------------------------------------------------------------- Bernoulli trials

@@ -9,12 +9,12 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.devices import CPU, check_device, device
-from ndgrad.base.dtypes import FLOATING, as_dtype, get_default_dtype, int64, numpy_dtype
+from ndgrad.base.dtypes import FLOATING, as_dtype, get_default_dtype, int64, numpy_dtype, type_name
 from ndgrad.base.shapes import check_sizes
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import sampling
 from ndgrad.kernels.mersenne import DEFAULT_SEED, STATE_BYTES, Mersenne
-from ndgrad.ops.arguments import check_tensor, type_name
+from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.creation import dtype_of_out, finish, like_array, out_array, read_size
 from ndgrad.ops.declare import function
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base import modes
-from ndgrad.base.dtypes import as_dtype, int64, numpy_dtype
+from ndgrad.base.dtypes import as_dtype, int64, numpy_dtype, type_name
 from ndgrad.base.shapes import as_int, check_sizes, sizes_given, wrap_dim, wrap_dims
 from ndgrad.base.types import Shape
-from ndgrad.core.inplace import TYPE_NAMES, check_recorded, check_target
+from ndgrad.core.inplace import check_recorded, check_target
 from ndgrad.core.node import Node
 from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
 from ndgrad.kernels.striding import address, dense_empty, owner_of, strided
@@ -163,7 +163,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
             raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
         if repeats._a.dtype not in (np.int64, np.int32):
             raise NotImplementedError(
-                f"\"repeat_interleave_cpu\" not implemented for '{TYPE_NAMES[repeats.dtype.name]}'; repeats must be int64 or int32"
+                f"\"repeat_interleave_cpu\" not implemented for '{type_name(repeats.dtype)}'; repeats must be int64 or int32"
             )
     if dim is None:
         if isinstance(repeats, int):
@@ -495,8 +495,8 @@ def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
         raise TypeError(f"set_(): argument 'source' must be Tensor, not {type(source).__name__}")
     if source is not None and source._a.dtype != self._a.dtype:
         raise RuntimeError(
-            f"Could not set tensor of type {TYPE_NAMES[source.dtype.name].lower()} to a tensor of type "
-            f"{TYPE_NAMES[self.dtype.name].lower()}"
+            f"Could not set tensor of type {type_name(source.dtype).lower()} to a tensor of type "
+            f"{type_name(self.dtype).lower()}"
         )
     check_target(self, "set_")
     if modes.is_grad_enabled() and self.requires_grad:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, float16
+from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, float16, type_name
 from ndgrad.base.types import Shape
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.arguments import dims_of, kept_shape, numpy_of, one_dim, torch_arguments, type_name
+from ndgrad.ops.arguments import dims_of, kept_shape, numpy_of, one_dim, torch_arguments
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, general, linear, nondifferentiable, rule_helper
 from ndgrad.ops.shape import reshape_to

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from ndgrad.base.dtypes import from_numpy_dtype
-from ndgrad.core.inplace import TYPE_NAMES
+from ndgrad.base.dtypes import from_numpy_dtype, type_name
 
 Check = Callable[[Sequence[Any], Sequence[Any]], None]
 
@@ -22,7 +21,7 @@ def unsupported(name: str, kinds: str, advice: str = "") -> Check:
         if kind.kind in kinds:
             own = from_numpy_dtype[kind]
             raise NotImplementedError(
-                f"\"{name}\" not implemented for '{TYPE_NAMES[own.name]}': it is not defined for {_KINDS[kind.kind]} ({own})"
+                f"\"{name}\" not implemented for '{type_name(own)}': it is not defined for {_KINDS[kind.kind]} ({own})"
                 + (f"; {advice}" if advice else "; convert it with .to(...) first")
             )
 

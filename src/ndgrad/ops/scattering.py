@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import bool_
+from ndgrad.base.dtypes import bool_, type_name
 from ndgrad.base.shapes import broadcast_shapes, wrap_dim
 from ndgrad.base.types import Shape
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import indexing, scattering
 from ndgrad.kernels.striding import dense_copy
@@ -320,13 +319,13 @@ def _check_rows(name: str, input: Tensor, dim: int, index: Tensor, source: Tenso
     count = index._a.size
     if index._a.ndim > 1:
         raise IndexError(
-            f"{name}_(): Index is supposed to be a vector, but got dim: {index._a.ndim} with type: {TYPE_NAMES[index.dtype.name]} "
+            f"{name}_(): Index is supposed to be a vector, but got dim: {index._a.ndim} with type: {type_name(index.dtype)} "
             f"and size: {list(index._a.shape)}"
         )
     integers(index, f"{name}_(): Expected dtype int32/int64 for index but got: {{}}")
     if source._a.dtype != input._a.dtype:
         raise RuntimeError(
-            f"{name}_(): self ({TYPE_NAMES[input.dtype.name]}) and source ({TYPE_NAMES[source.dtype.name]}) must have the same scalar type"
+            f"{name}_(): self ({type_name(input.dtype)}) and source ({type_name(source.dtype)}) must have the same scalar type"
         )
     if count != (given[axis] if given and axis < len(given) else 1):
         size = given[axis] if given and axis < len(given) else 1
@@ -366,7 +365,7 @@ def _index_copy(in_place: bool, input: Tensor, dim: int, index: Tensor, source: 
         )
     integers(index, "index_copy_(): Expected a long tensor for index, but got {}", only_long=True)
     if source._a.dtype != input._a.dtype:
-        names = TYPE_NAMES[input.dtype.name], TYPE_NAMES[source.dtype.name]
+        names = type_name(input.dtype), type_name(source.dtype)
         raise RuntimeError(
             f"index_copy_(): self and source expected to have the same dtype, but got (self) {names[0]} and (source) {names[1]}"
         )
@@ -502,9 +501,9 @@ def _masked_scatter(in_place: bool, input: Tensor, mask: Tensor, source: Tensor)
     check_tensor(mask, "masked_scatter", "mask", 2)
     check_tensor(source, "masked_scatter", "source", 3)
     if mask._a.dtype.kind != "b":
-        raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {TYPE_NAMES[mask.dtype.name]}")
+        raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {type_name(mask.dtype)}")
     if source._a.dtype != input._a.dtype:
-        names = TYPE_NAMES[input.dtype.name], TYPE_NAMES[source.dtype.name]
+        names = type_name(input.dtype), type_name(source.dtype)
         raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got {names[0]} and {names[1]}")
     shape = broadcast_shapes(mask._a.shape, input._a.shape)
     if shape != input._a.shape:
@@ -547,7 +546,7 @@ def _put(in_place: bool, input: Tensor, index: Tensor, source: Tensor, accumulat
     check_tensor(source, "put", "source", 3)
     integers(index, "put_(): Expected a long tensor for index, but got {}", only_long=True)
     if source._a.dtype != input._a.dtype:
-        names = TYPE_NAMES[input.dtype.name], TYPE_NAMES[source.dtype.name]
+        names = type_name(input.dtype), type_name(source.dtype)
         raise RuntimeError(
             f"put_(): self and source expected to have the same dtype, but got self.dtype = {names[0]} and source.dtype = {names[1]}"
         )

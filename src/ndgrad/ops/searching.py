@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import bool_, numpy_dtype, promote_types
+from ndgrad.base.dtypes import bool_, numpy_dtype, promote_types, type_name
 from ndgrad.base.shapes import as_shape
 from ndgrad.base.types import Shape
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops.arguments import check_tensor, unsupported
@@ -115,7 +114,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
         raise TypeError("isin(): one of the arguments 'elements' and 'test_elements' must be Tensor")
     common = result_dtype((elements, test_elements))
     if common.is_complex or common is bool_:
-        raise RuntimeError(f"Unsupported input type encountered for isin(): {TYPE_NAMES[common.name]}")
+        raise RuntimeError(f"Unsupported input type encountered for isin(): {type_name(common)}")
     wanted = numpy_dtype(common)
     pair = [wrap(np.asarray(each._a if isinstance(each, Tensor) else each).astype(wanted)) for each in (elements, test_elements)]
     return members(*pair, invert=invert)

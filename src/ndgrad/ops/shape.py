@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, numpy_dtype
+from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, numpy_dtype, type_name
 from ndgrad.base.shapes import as_int, as_shape, contiguous_strides, infer_shape, sizes_given, view_strides, wrap_dim, wrap_dims
 from ndgrad.base.shapes import broadcast_shapes as common_shape
 from ndgrad.base.size import Size, as_size
 from ndgrad.base.types import Array, Shape
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import INFERENCE, Tensor, wrap
 from ndgrad.kernels.striding import laid_out, strided
 from ndgrad.ops.arguments import check_tensor
@@ -266,7 +265,7 @@ def _reinterpreted(x: Array, wanted: np.dtype[Any]) -> Array:
     wide, narrow = x.itemsize, wanted.itemsize
     if wide == narrow:
         return x.view(wanted)
-    names = f"{TYPE_NAMES[from_numpy_dtype[x.dtype].name]} as {TYPE_NAMES[from_numpy_dtype[wanted].name]} (different element sizes)"
+    names = f"{type_name(from_numpy_dtype[x.dtype])} as {type_name(from_numpy_dtype[wanted])} (different element sizes)"
     if not x.ndim:
         raise RuntimeError(f"self.dim() cannot be 0 to view {names}")
     strides, shape = element_strides(x), list(x.shape)

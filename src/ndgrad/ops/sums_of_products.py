@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import from_numpy_dtype
+from ndgrad.base.dtypes import cpp_name, from_numpy_dtype, type_name
 from ndgrad.core.primitive import raw, result_dtype
 from ndgrad.core.pulls import Rule
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import Operation, function, general
-from ndgrad.ops.products import check_bmm, check_mv, check_tensors, check_vectors, cpp_name, no_bool, type_name
+from ndgrad.ops.products import check_bmm, check_mv, check_tensors, check_vectors, no_bool
 
 
 # ---------------------------------------------------------------- beta * input + alpha * (x @ y)
@@ -105,7 +105,7 @@ def _check_start(input: Tensor, shape: tuple[int, ...]) -> None:
     given = input._a.shape
     lead = len(shape) - len(given)
     if lead < 0:
-        kind = f"torch.{type_name(input)}Tensor"
+        kind = f"torch.{type_name(input.dtype)}Tensor"
         raise RuntimeError(
             f"expand({kind}{{{list(given)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be greater or equal "
             f"to the "
@@ -144,9 +144,9 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     _check_start(input, (rows, columns))
     kind = input._a.dtype
     if mat2._a.dtype != kind:
-        raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(input)} and {type_name(mat2)}")
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(input.dtype)} and {type_name(mat2.dtype)}")
     if mat1._a.dtype != kind:
-        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {cpp_name(mat1)} != {cpp_name(mat2)}")
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {cpp_name(mat1.dtype)} != {cpp_name(mat2.dtype)}")
     no_bool(mat1, "addmm_impl_cpu_")
     if beta != 1 or alpha != 1:
         _check_factors("addmm", kind, beta=beta, alpha=alpha)
@@ -181,7 +181,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
     """`beta * input + alpha * bmm(batch1, batch2)`."""
     check_tensors("baddbmm", input=input, batch1=batch1, batch2=batch2)
     if batch1._a.ndim == batch2._a.ndim == 3 and not input._a.dtype == batch1._a.dtype == batch2._a.dtype:
-        names = (cpp_name(tensor) for tensor in (input, batch1, batch2))
+        names = (cpp_name(tensor.dtype) for tensor in (input, batch1, batch2))
         raise RuntimeError("Input dtypes must be the same, got: input {}, batch1: {}, batch2: {}".format(*names))
     check_bmm(batch1, batch2)
     _check_start(input, (*batch1._a.shape[:2], batch2._a.shape[2]))
@@ -204,6 +204,6 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     _check_start(input, (rows, columns))
     check_bmm(batch1, batch2)
     if input._a.dtype != batch1._a.dtype:
-        raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(input)} and {type_name(batch1)}")
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(input.dtype)} and {type_name(batch1.dtype)}")
     _check_factors("addbmm", input._a.dtype, beta=beta, alpha=alpha)
     return _addbmm(input, batch1, batch2, beta=beta, alpha=alpha)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.devices import check_device
-from ndgrad.base.dtypes import as_dtype, from_numpy_dtype, get_default_dtype, int64, numpy_dtype
+from ndgrad.base.dtypes import as_dtype, from_numpy_dtype, get_default_dtype, int64, numpy_dtype, type_name
 from ndgrad.base.types import Array
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.conversion import cast
@@ -24,7 +23,7 @@ def _checked(name: str, length: Any, dtype: Any, device: Any) -> tuple[int, np.d
         raise TypeError(f"{name}(): argument 'window_length' (position 1) must be int, not {type(length).__name__}")
     kind = numpy_dtype(get_default_dtype() if dtype is None else as_dtype(dtype))
     if kind.kind not in "fc":
-        raise RuntimeError(f"{name} expects floating point dtypes, got: {TYPE_NAMES[from_numpy_dtype[kind].name]}")
+        raise RuntimeError(f"{name} expects floating point dtypes, got: {type_name(from_numpy_dtype[kind])}")
     if length < 0:
         raise RuntimeError(f"{name} requires non-negative window_length, got window_length={length}")
     return int(length), kind

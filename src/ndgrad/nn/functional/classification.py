@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import FLOATING, int64, uint8
+from ndgrad.base.dtypes import FLOATING, int64, type_name, uint8
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.size import as_size
-from ndgrad.core.inplace import TYPE_NAMES
 from ndgrad.core.tensor import Tensor
 from ndgrad.nn.functional.reducing import no_gradient, read_reduction, reduced
-from ndgrad.ops.arguments import check_tensor, type_name, unsupported
+from ndgrad.ops.arguments import check_tensor, unsupported
 from ndgrad.ops.arithmetic import div_number
 from ndgrad.ops.declare import recorded
 from ndgrad.ops.guarding import guarded
@@ -276,7 +275,7 @@ def binary_cross_entropy(
         unsupported("binary_cross_entropy", input.dtype)
     for given in (target, weight):
         if given is not None and given._a.dtype != x.dtype:
-            raise RuntimeError(f"Found dtype {TYPE_NAMES[given.dtype.name]} but expected {TYPE_NAMES[input.dtype.name]}")
+            raise RuntimeError(f"Found dtype {type_name(given.dtype)} but expected {type_name(input.dtype)}")
     if weight is not None:
         no_gradient("binary_cross_entropy", weight=weight)
         if broadcast_shapes(x.shape, weight._a.shape) != x.shape:

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import finfo, int32, int64
+from ndgrad.base.dtypes import finfo, int32, int64, type_name
 from ndgrad.core.inplace import check_target
-from ndgrad.core.node import TENSOR_TYPES
 from ndgrad.core.tensor import Tensor, mark_modified, wrap
 from ndgrad.ops import ops
 from ndgrad.ops.arguments import check_tensor, unsupported
@@ -74,7 +73,7 @@ def embedding(
     if input.dtype not in (int64, int32):
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
-            f"torch.{TENSOR_TYPES[input.dtype.name]} instead (while checking arguments for embedding)"
+            f"torch.{type_name(input.dtype)}Tensor instead (while checking arguments for embedding)"
         )
     rows = weight._a.shape[0]
     padding = -1
