@@ -353,9 +353,9 @@ def test_write_to_one_of_several_views():
     first, second = y.unbind(0)
     text = message_of(lambda: second.mul_(2))
     assert text.startswith(
-        "Output 1 of Unbind is a view and is being modified inplace. This view is the output of a function that returns multiple "
-        "views. Such "
-        "functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+        "Output 1 of Unbind is a view and is being modified inplace. This view is the output of a function that returns multiple views. "
+        "Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place "
+        "one."
     )
     y.mul_(2)
     assert message_of(lambda: first * 2).startswith(
@@ -438,10 +438,9 @@ def test_the_errors_of_inference_tensors():
     with torch.inference_mode():
         a = torch.ones(2, dtype=torch.float64)
     assert message_of(lambda: x * a).startswith(
-        "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked "
-        "by autograd. "
-        "To work around this, you can make a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of "
-        "`torch.inference_mode()`."
+        "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked by "
+        "autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` "
+        "instead of `torch.inference_mode()`."
     )
     text = message_of(lambda: a.mul_(2))
     assert text.startswith("Inplace update to inference tensor outside InferenceMode is not allowed.")

@@ -355,8 +355,9 @@ def fit(edge: Any, g: Payload, shape: Shape, dtype: Any) -> Payload:
     """A raw cotangent in the shape and dtype of what it belongs to: broadcast dims summed, the real part of a complex one."""
     if g.shape != shape:
         if not expands(shape, g.shape):
-            raise RuntimeError(f"{_describe(edge)} got a gradient of shape {list(g.shape)} but expected shape compatible with "
-                f"{list(shape)}")
+            raise RuntimeError(
+                f"{_describe(edge)} got a gradient of shape {list(g.shape)} but expected shape compatible with {list(shape)}"
+            )
         g = raw.sum_to(g, shape=shape)
     if g.dtype != dtype:
         if g.dtype.kind == "c" and dtype.kind != "c":
@@ -370,8 +371,9 @@ def fit_recorded(edge: Any, g: Tensor) -> Tensor:
     shape, dtype = payload.shape, payload.dtype
     if g._a.shape != shape:
         if not expands(shape, g._a.shape):
-            raise RuntimeError(f"{_describe(edge)} got a gradient of shape {list(g._a.shape)} but expected shape compatible with "
-                f"{list(shape)}")
+            raise RuntimeError(
+                f"{_describe(edge)} got a gradient of shape {list(g._a.shape)} but expected shape compatible with {list(shape)}"
+            )
         g = recorded.sum_to(g, shape=shape)
     if g._a.dtype != dtype:
         if g._a.dtype.kind == "c" and dtype.kind != "c":

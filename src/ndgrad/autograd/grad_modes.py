@@ -31,9 +31,8 @@ class Switch:
             raise TypeError(f"{type(self).__name__}() decorates functions, not {type(function).__name__} objects")
         if inspect.isclass(function):
             warnings.warn(
-                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions or "
-                "methods: decorate "
-                f"{function.__name__}.__init__ to keep what this does.",
+                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions or methods: "
+                f"decorate {function.__name__}.__init__ to keep what this does.",
                 FutureWarning,
                 stacklevel=2,
             )

@@ -43,8 +43,9 @@ def backward(
     if grad_variables is not None:
         warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
         if grad_tensors is not None:
-            raise RuntimeError("`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only "
-                "use `grad_tensors`.")
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use `grad_tensors`."
+            )
         grad_tensors = grad_variables
     targets = None
     if inputs is not None:
@@ -194,14 +195,14 @@ def batched(
         raise RuntimeError("grad(): with is_grads_batched=True every output needs a grad_output whose first dim is the batch")
     sizes = {g._a.shape[0] for g in given}
     if len(sizes) != 1:
-        raise RuntimeError("grad(): with is_grads_batched=True the first dims of all grad_outputs must be equal, but they are "
-            f"{sorted(sizes)}")
+        raise RuntimeError(
+            f"grad(): with is_grads_batched=True the first dims of all grad_outputs must be equal, but they are {sorted(sizes)}"
+        )
     for position, (root, g) in enumerate(zip(roots, given, strict=True)):
         if g._a.shape[1:] != root._a.shape:
             raise RuntimeError(
-                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The "
-                "sizes of the "
-                f"remaining dimensions are expected to match the shape of corresponding output, but a mismatch was detected: "
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The sizes of the "
+                "remaining dimensions are expected to match the shape of corresponding output, but a mismatch was detected: "
                 f"grad_output[{position}] has a shape of {g.shape} and output[{position}] has a shape of {root.shape}."
             )
     count = sizes.pop()
@@ -285,7 +286,7 @@ def check_cotangent(g: Any, shape: Shape, kind: Any, position: int) -> None:
         )
     if (g._a.dtype.kind == "c") != (kind.kind == "c"):
         raise RuntimeError(
-            f"For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
             f"grad_output[{position}] has a dtype of {g.dtype} and output[{position}] has a dtype of {from_numpy_dtype[kind]}."
         )
 

@@ -130,8 +130,9 @@ def run_tensor_hooks(hooks: dict[int, Any], g: Any, create_graph: bool) -> Any:
         if value is None:
             refuse_to_replace_none(hook)
         if not isinstance(result, Tensor):
-            raise TypeError(f"expected Variable, but hook returned '{type(result).__name__}'; hook '{_name(hook)}' may return a "
-                "Tensor or None")
+            raise TypeError(
+                f"expected Variable, but hook returned '{type(result).__name__}'; hook '{_name(hook)}' may return a Tensor or None"
+            )
         if result._a.shape != value._a.shape:
             raise RuntimeError(
                 f"hook '{_name(hook)}' has changed the size of value: it was {list(value._a.shape)} and became {list(result._a.shape)}"
@@ -194,8 +195,9 @@ def run_prehooks(hooks: dict[int, Any], values: list[Any], create_graph: bool) -
 def replaced(hook: Any, result: Any, before: tuple[Any, ...], what: str) -> tuple[Any, ...]:
     """What a hook of a node returned, if it can stand for what it was given."""
     if not isinstance(result, tuple):
-        raise TypeError(f"expected tuple, but hook returned '{type(result).__name__}'; hook '{_name(hook)}' may return a tuple of "
-            f"{what} or None")
+        raise TypeError(
+            f"expected tuple, but hook returned '{type(result).__name__}'; hook '{_name(hook)}' may return a tuple of {what} or None"
+        )
     given: tuple[Any, ...] = result
     if len(given) != len(before):
         raise RuntimeError(

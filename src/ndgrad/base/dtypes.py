@@ -163,8 +163,8 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
             given = type1 if type(type1) is not dtype else type2
             raise TypeError(f"promote_types(): argument {wrong} must be torch.dtype, not {given.__class__.__name__}")
         raise RuntimeError(
-            "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
-            f"{type1.name} and {type2.name}; convert one of them with .to(...) first"
+            f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {type1.name} and {type2.name}; convert one "
+            "of them with .to(...) first"
         )
     return found
 

@@ -109,10 +109,9 @@ def check_target(target: Any, name: str) -> None:
     mode = modes.current()
     if target._v is INFERENCE and not mode.inference:
         raise RuntimeError(
-            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor "
-            "before doing "
-            "inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
-            f" ({name} was called at {describe(*place())}.)"
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before "
+            "doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details. "
+            f"({name} was called at {describe(*place())}.)"
         )
     if mode.grad and not mode.inference and target.requires_grad:
         check_recorded(target, name)
@@ -121,20 +120,16 @@ def check_target(target: Any, name: str) -> None:
 def check_recorded(target: Tensor, name: str) -> None:
     """Refuse a recorded write where the history could not be right."""
     view = target._view
+    refused = "a leaf" if target._node is LEAF else None
     if view is not None:
         if view.origin != DEFAULT:
             view.refuse(target, "is being")
         if target.requires_grad and (view.base._node is LEAF or view.base._node is None):
-            raise RuntimeError(
-                "a view of a leaf Variable that requires grad is being used in an in-place operation. "
-                f"{name} was called at {describe(*place())}; wrap it in `with no_grad():` to change the value without recording, or "
-                "work on a clone()."
-            )
-    if target._node is LEAF:
+            refused = "a view of a leaf"
+    if refused is not None:
         raise RuntimeError(
-            "a leaf Variable that requires grad is being used in an in-place operation. "
-            f"{name} was called at {describe(*place())}; wrap it in `with no_grad():` to change the value without recording, or "
-            "work on a clone()."
+            f"{refused} Variable that requires grad is being used in an in-place operation. {name} was called at {describe(*place())}; "
+            "wrap it in `with no_grad():` to change the value without recording, or work on a clone()."
         )
 
 
@@ -313,8 +308,8 @@ def write_out(target: Any, value: Tensor, name: str) -> Tensor:
         if memory.size:
             warnings.warn(
                 f"An output with one or more elements was resized since it had shape {list(memory.shape)}, which does not match the "
-                "required "
-                f"output shape {list(value._a.shape)} of {name}. Give out= an empty tensor (torch.empty(0)) or one of the right shape.",
+                f"required output shape {list(value._a.shape)} of {name}. Give out= an empty tensor (torch.empty(0)) or one of the right "
+                "shape.",
                 UserWarning,
                 stacklevel=3,
             )

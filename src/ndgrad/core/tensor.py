@@ -294,9 +294,8 @@ class Tensor(Methods):
         if self._grad is not None and value is not None and self._grad.dtype is not value:
             raise RuntimeError(
                 f"Cannot set grad_dtype to '{type_name(value)}' because there is already a gradient with dtype "
-                f"'{cpp_name(self._grad.dtype)}'. "
-                "Please clear the gradient (.grad = None) before changing grad_dtype, or ensure the new grad_dtype matches the existing "
-                "gradient's dtype."
+                f"'{cpp_name(self._grad.dtype)}'. Please clear the gradient (.grad = None) before changing grad_dtype, or ensure the new "
+                "grad_dtype matches the existing gradient's dtype."
             )
         self._grad_dtype = value
 
@@ -339,10 +338,8 @@ class Tensor(Methods):
         if expected is not None and value.dtype is not expected:
             raise RuntimeError(
                 f"attempting to assign a gradient with dtype '{cpp_name(value.dtype)}' to a tensor with grad_dtype "
-                f"'{type_name(expected)}'. "
-                "The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). Convert it with "
-                f".to({expected}), or set "
-                "grad_dtype (None accepts any dtype)."
+                f"'{type_name(expected)}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). Convert it "
+                f"with .to({expected}), or set grad_dtype (None accepts any dtype)."
             )
         if value._a.shape != self._a.shape:
             raise RuntimeError(
@@ -485,9 +482,9 @@ class Tensor(Methods):
     def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
         if not self.is_leaf:
             raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
-                "(A module may hold such a tensor where it computes one parameter from others.) "
-                f"This one was computed by {self._node.name()} at {self._node.where()}; write t.detach().clone() for a copy of its value."
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. (A module may "
+                f"hold such a tensor where it computes one parameter from others.) This one was computed by {self._node.name()} at "
+                f"{self._node.where()}; write t.detach().clone() for a copy of its value."
             )
         found: Tensor | None = memo.get(id(self))
         if found is not None:

@@ -114,23 +114,21 @@ class View:
             subject = f"{output} of a view which was created in" if output else "A view was created in"
             raise RuntimeError(
                 f"{subject} {mode} mode and {what} modified inplace {after}. Given that this use case is ambiguous and error-prone, it is "
-                f"forbidden. You can clarify your code by moving both the view and the inplace either both inside the {block} block "
-                "(if you "
-                "don't want the inplace to be tracked) or both outside (if you want the inplace to be "
-                f"tracked).{made}{_last_change(tensor)}"
+                f"forbidden. You can clarify your code by moving both the view and the inplace either both inside the {block} block (if "
+                "you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+                f"{made}{_last_change(tensor)}"
             )
         if origin == MULTI_OUTPUT:
             raise RuntimeError(
-                f"{output} and {what} modified inplace. This view is the output of a function that returns multiple views. Such "
-                "functions do "
-                "not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+                f"{output} and {what} modified inplace. This view is the output of a function that returns multiple views. Such functions "
+                "do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
                 f"{made}{_last_change(tensor)}"
             )
         raise RuntimeError(
-            f"{output} and {what} modified inplace. This view was created inside a custom Function (or because an input was "
-            "returned as-is) and "
-            "the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to "
-            f"incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.{made}"
+            f"{output} and {what} modified inplace. This view was created inside a custom Function (or because an input was returned "
+            "as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, "
+            "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom "
+            f"Function.{made}"
         )
 
 

@@ -189,7 +189,7 @@ def view_as_complex(input: Tensor) -> Tensor:
     array = input._memory()
     if array.dtype not in (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)):
         raise RuntimeError(
-            f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
+            "view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
             f"{type_name(input.dtype)}"
         )
     if array.dtype == np.float16:

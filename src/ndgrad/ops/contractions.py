@@ -237,8 +237,7 @@ def chain_matmul(*matrices: Any) -> Tensor:
     """The product of several matrices in the cheapest order; PyTorch prefers `linalg.multi_dot`."""
     warnings.warn(
         "torch.chain_matmul is deprecated and will be removed in a future PyTorch release. Use torch.linalg.multi_dot instead, which "
-        "accepts "
-        "a list of two or more tensors rather than multiple parameters.",
+        "accepts a list of two or more tensors rather than multiple parameters.",
         UserWarning,
         stacklevel=2,
     )

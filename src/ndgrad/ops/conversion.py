@@ -23,6 +23,7 @@ from ndgrad.base.dtypes import (
     int32,
     int64,
     numpy_dtype,
+    type_name,
     uint8,
 )
 from ndgrad.core.inplace import check_overlap, check_target, shadow, write
@@ -204,18 +205,10 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     return cast(self, as_dtype(dtype))
 
 
+#: What `type()` says, and the names of the old constructors, for the dtypes that have one.
 LEGACY_NAMES = {
-    float16: "HalfTensor",
-    float32: "FloatTensor",
-    float64: "DoubleTensor",
-    complex64: "ComplexFloatTensor",
-    complex128: "ComplexDoubleTensor",
-    bool_: "BoolTensor",
-    uint8: "ByteTensor",
-    int8: "CharTensor",
-    int16: "ShortTensor",
-    int32: "IntTensor",
-    int64: "LongTensor",
+    kind: f"{type_name(kind)}Tensor"
+    for kind in (float16, float32, float64, complex64, complex128, bool_, uint8, int8, int16, int32, int64)
 }
 
 

@@ -93,15 +93,14 @@ def out_array(out: Tensor, shape: Shape, wanted: dtype | None, name: str) -> Ten
     if out.requires_grad and modes.is_grad_enabled():
         raise RuntimeError(
             f"aten::{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires "
-            f"grad."
+            "grad."
         )
     memory = out._memory()
     if memory.shape != shape:
         if memory.size and name == "arange":  # the others resize it without a word
             warnings.warn(
                 f"An output with one or more elements was resized since it had shape {list(memory.shape)}, which does not match the "
-                f"required "
-                f"output shape {list(shape)} of {name}. Give out= an empty tensor (torch.empty(0)) or one of the right shape.",
+                f"required output shape {list(shape)} of {name}. Give out= an empty tensor (torch.empty(0)) or one of the right shape.",
                 UserWarning,
                 stacklevel=3,
             )

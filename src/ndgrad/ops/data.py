@@ -202,8 +202,7 @@ def native(array: Array, wanted: np.dtype[Any] | None, *, copy: bool) -> Array:
     if not kind.isnative:
         raise ValueError(
             "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not "
-            "supported. "
-            "Convert it with array.astype(array.dtype.newbyteorder('='))."
+            "supported. Convert it with array.astype(array.dtype.newbyteorder('='))."
         )
     if kind not in from_numpy_dtype:
         raise TypeError(f"can't convert np.ndarray of type numpy.{kind.type.__name__}. The only supported types are: {_SUPPORTED}.")
@@ -252,8 +251,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 def _copy_warning() -> None:
     warnings.warn(
         "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
-        "sourceTensor.detach().clone().requires_grad_(True), "
-        "rather than torch.tensor(sourceTensor).",
+        "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
         UserWarning,
         stacklevel=3,
     )
@@ -353,8 +351,7 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     if view.readonly:
         warnings.warn(
             "The given buffer is not writable, and PyTorch does not support non-writable tensors. This means you can write to the "
-            "underlying "
-            "(supposedly non-writable) buffer using the tensor. ndgrad refuses such writes instead.",
+            "underlying (supposedly non-writable) buffer using the tensor. ndgrad refuses such writes instead.",
             UserWarning,
             stacklevel=2,
         )

@@ -106,8 +106,7 @@ def _check_operands(operands: Sequence[Tensor], inputs: Sequence[Subscripts]) ->
         if ELLIPSIS not in subscripts and letters != len(shape):
             raise RuntimeError(
                 f"einsum(): the number of subscripts in the equation ({letters}) does not match the number of dimensions ({len(shape)}) "
-                f"for "
-                f"operand {number} and no ellipsis was given"
+                f"for operand {number} and no ellipsis was given"
             )
         if letters > len(shape):
             raise RuntimeError(
@@ -146,8 +145,7 @@ def _broadcast_ellipsis(covered: tuple[int, ...], wide: tuple[int, ...], number:
         if known != size and 1 not in (known, size):
             raise RuntimeError(
                 f"einsum(): dimension {first + axis - (lead - len(wide))} covered by ellipsis in operand {number}has size {size} which "
-                f"does not broadcast with previously seen "
-                f"ellipsis with size {known} for the respective dimension"
+                f"does not broadcast with previously seen ellipsis with size {known} for the respective dimension"
             )
     return broadcast_shapes(covered, wide)
 

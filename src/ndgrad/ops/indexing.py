@@ -283,8 +283,8 @@ def apply_basic(tensor: Tensor, key: Any) -> tuple[Tensor, Advanced]:
     if used > rank:
         if not rank and len(items) == 1 and type(items[0]) is not slice:
             raise IndexError(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
-                "0-dim tensor to a number"
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to "
+                "a number"
             )
         if not rank and len(items) == 1:
             raise IndexError("slice() cannot be applied to a 0-dim tensor.")

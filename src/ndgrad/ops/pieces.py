@@ -283,9 +283,8 @@ def _directed(name: str, rank: int, dim: int) -> Any:
         given = next(value for value in (indices_or_sections, indices, sections) if value is not None)
         if isinstance(given, int) and (given <= 0 or input._a.shape[axis] % given):
             raise RuntimeError(
-                f"torch.{name} attempted to split along dimension {axis}, but the size of the dimension {input._a.shape[axis]} "
-                "is not divisible "
-                f"by the split_size {given}!"
+                f"torch.{name} attempted to split along dimension {axis}, but the size of the dimension {input._a.shape[axis]} is not "
+                f"divisible by the split_size {given}!"
             )
         return tensor_split(input, given, axis)
 
@@ -520,8 +519,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     needed = (begin + _memory_range(shape, strides)) * width if 0 not in shape else 0
     if needed > owner.nbytes:
         raise RuntimeError(
-            f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {begin}, and itemsize {width} requiring "
-            "a storage size of "
-            f"{needed} are out of bounds for storage of size {owner.nbytes}"
+            f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {begin}, and itemsize {width} requiring a storage "
+            f"size of {needed} are out of bounds for storage of size {owner.nbytes}"
         )
     return strided_view(input, size=shape, stride=strides, offset=begin - own, own=element_strides(memory))

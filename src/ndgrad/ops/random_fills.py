@@ -83,8 +83,7 @@ def uniform_(self: Tensor, *args: Any, generator: Generator | None = None, **nam
     if high - low > largest:
         raise RuntimeError(
             f"uniform_ expects to-from <= std::numeric_limits<{type_name(self.dtype)}>::max(), but found to={high:g} and from={low:g} "
-            f"which result "
-            "in to-from to exceed the limit"
+            "which result in to-from to exceed the limit"
         )
     return _fill(self, "uniform_", _uniform_history, lambda memory: distributions.uniform_(engine, memory, low, high))
 
@@ -252,8 +251,7 @@ def _probabilities(p: Tensor, shape: tuple[int, ...]) -> Array:
         if given[axis - lead] not in (1, shape[axis]):
             raise RuntimeError(
                 f"The expanded size of the tensor ({shape[axis]}) must match the existing size ({given[axis - lead]}) at non-singleton "
-                f"dimension "
-                f"{axis}.  Target sizes: {list(shape)}.  Tensor sizes: {list(given)}"
+                f"dimension {axis}.  Target sizes: {list(shape)}.  Tensor sizes: {list(given)}"
             )
     if p._a.dtype.kind != "f":
         raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{type_name(p.dtype)}'")

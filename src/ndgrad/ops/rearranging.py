@@ -495,8 +495,7 @@ def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
         raise TypeError(f"set_(): argument 'source' must be Tensor, not {type(source).__name__}")
     if source is not None and source._a.dtype != self._a.dtype:
         raise RuntimeError(
-            f"Could not set tensor of type {type_name(source.dtype).lower()} to a tensor of type "
-            f"{type_name(self.dtype).lower()}"
+            f"Could not set tensor of type {type_name(source.dtype).lower()} to a tensor of type {type_name(self.dtype).lower()}"
         )
     check_target(self, "set_")
     if modes.is_grad_enabled() and self.requires_grad:

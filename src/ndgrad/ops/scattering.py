@@ -372,9 +372,8 @@ def _index_copy(in_place: bool, input: Tensor, dim: int, index: Tensor, source: 
     mine, theirs = ((*each[:axis], *each[axis + 1 :]) for each in (shape, given))
     if mine != theirs and given:
         raise RuntimeError(
-            "index_copy_(): Source/destination tensor must have same slice shapes. Destination slice shape: "
-            f"{' '.join(map(str, mine))} at dimension "
-            f"{axis} and source slice shape: {' '.join(map(str, theirs))} at dimension {axis if theirs else 0}."
+            f"index_copy_(): Source/destination tensor must have same slice shapes. Destination slice shape: {' '.join(map(str, mine))} at "
+            f"dimension {axis} and source slice shape: {' '.join(map(str, theirs))} at dimension {axis if theirs else 0}."
         )
     if given and count != given[axis]:
         raise IndexError(f"index_copy_(): Number of indices ({count}) should be equal to source.size(dim) ({given[axis]})")
@@ -552,8 +551,8 @@ def _put(in_place: bool, input: Tensor, index: Tensor, source: Tensor, accumulat
         )
     if index._a.size != source._a.size:
         raise IndexError(
-            "put_(): Expected source and index to have the same number of elements, but got "
-            f"source.numel() = {source._a.size}, index.numel() = {index._a.size}"
+            f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source._a.size}, "
+            f"index.numel() = {index._a.size}"
         )
     flat_positions(input, index)
     return _run(_put_pair, in_place, "put_", input, (source, index), accumulate=accumulate)

@@ -67,22 +67,19 @@ def searchsorted(
         raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension")
     if not isinstance(input, Tensor) and len(shape) != 1:
         raise RuntimeError(
-            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
-            "boundaries tensor dim("
-            f"{len(shape)}) and input value's dim(0) numel(1)"
+            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got boundaries tensor "
+            f"dim({len(shape)}) and input value's dim(0) numel(1)"
         )
     if len(shape) != 1 and shape[:-1] != given[:-1]:
         raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
-            "and input value tensor "
-            f"must match, but we got boundaries tensor {list(shape)} and input value tensor {list(given)}"
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input "
+            f"value tensor must match, but we got boundaries tensor {list(shape)} and input value tensor {list(given)}"
         )
     if sorter is not None:
         if sorter._a.shape != shape:
             raise RuntimeError(
-                f"torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor {list(shape)}and "
-                "got sorter tensor "
-                f"{list(sorter._a.shape)}"
+                f"torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor {list(shape)}and got sorter "
+                f"tensor {list(sorter._a.shape)}"
             )
         if sorter._a.dtype != np.int64:
             raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {sorter.dtype.name}")

@@ -149,8 +149,7 @@ def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     wanted = sizes_given("permute", "dims", args, dims)
     if len(wanted) != rank:
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
-            "of dimensions "
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions "
             f"i.e. input.dim() = {rank} is not equal to len(dims) = {len(wanted)}"
         )
     wrapped = tuple(wrap_dim(dim, rank) for dim in wanted)
@@ -184,8 +183,8 @@ def _reversed_dims(self: Tensor) -> Tensor:
     """All dims in reverse order: a view."""
     if self._a.ndim not in (0, 2):
         warnings.warn(
-            f"The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw an error in a "
-            f"future release. Consider `x.mT` to transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to "
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw an error in a "
+            "future release. Consider `x.mT` to transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to "
             f"reverse the dimensions of a tensor. This one has {self._a.ndim} dims.",
             UserWarning,
             stacklevel=2,
@@ -319,9 +318,8 @@ def _view(tensor: Tensor, shape: Shape) -> Tensor:
     array = tensor._a
     if not _can_view(array, shape):
         raise RuntimeError(
-            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
-            "contiguous subspaces). "
-            f"Use .reshape(...) instead. The tensor has shape {list(array.shape)} and strides {list(element_strides(array))}; "
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous "
+            f"subspaces). Use .reshape(...) instead. The tensor has shape {list(array.shape)} and strides {list(element_strides(array))}; "
             f"{list(shape)} was asked for."
         )
     return view_as_shape(tensor, shape=shape)
@@ -442,9 +440,8 @@ def expand(self: Tensor, *args: Any, size: Any = None, implicit: bool = False) -
     lead = len(wanted) - len(shape)
     if lead < 0:
         raise RuntimeError(
-            f"expand(torch.{LEGACY_NAMES[self.dtype]}{{{list(shape)}}}, size={list(wanted)}): the number of sizes provided "
-            f"({len(wanted)}) must be greater "
-            f"or equal to the number of dimensions in the tensor ({len(shape)})"
+            f"expand(torch.{LEGACY_NAMES[self.dtype]}{{{list(shape)}}}, size={list(wanted)}): the number of sizes provided ({len(wanted)}) "
+            f"must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
         )
     full: list[int] = []
     for axis in range(len(wanted) - 1, -1, -1):
@@ -490,9 +487,8 @@ def broadcast_shapes(*shapes: Any) -> Size:
             width, own = shape[-back], found[-back]
             if width not in (1, own) and own != 1:
                 raise RuntimeError(
-                    f"Attempting to broadcast a dimension of length {width} at {-back}! Mismatching argument at index "
-                    f"{position} had {shape}; "
-                    f"but expected shape should be broadcastable to {found}"
+                    f"Attempting to broadcast a dimension of length {width} at {-back}! Mismatching argument at index {position} had "
+                    f"{shape}; but expected shape should be broadcastable to {found}"
                 )
             if own == 1:
                 found[-back] = width

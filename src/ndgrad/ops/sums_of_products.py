@@ -107,16 +107,14 @@ def _check_start(input: Tensor, shape: tuple[int, ...]) -> None:
     if lead < 0:
         kind = f"torch.{type_name(input.dtype)}Tensor"
         raise RuntimeError(
-            f"expand({kind}{{{list(given)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be greater or equal "
-            f"to the "
-            f"number of dimensions in the tensor ({len(given)})"
+            f"expand({kind}{{{list(given)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be greater or equal to "
+            f"the number of dimensions in the tensor ({len(given)})"
         )
     for axis in range(len(shape) - 1, lead - 1, -1):
         if given[axis - lead] not in (1, shape[axis]):
             raise RuntimeError(
                 f"The expanded size of the tensor ({shape[axis]}) must match the existing size ({given[axis - lead]}) at non-singleton "
-                f"dimension "
-                f"{axis}.  Target sizes: {list(shape)}.  Tensor sizes: {list(given)}"
+                f"dimension {axis}.  Target sizes: {list(shape)}.  Tensor sizes: {list(given)}"
             )
 
 

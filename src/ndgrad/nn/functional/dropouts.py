@@ -49,9 +49,8 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     rank = input.dim()
     if rank not in (2, 3):
         raise RuntimeError(
-            f"dropout1d: Expected 2D or 3D input, but received a {rank}D input. Note that dropout1d exists to provide channel-wise "
-            f"dropout on inputs "
-            "with 1 spatial dimension, a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs)."
+            f"dropout1d: Expected 2D or 3D input, but received a {rank}D input. Note that dropout1d exists to provide channel-wise dropout "
+            "on inputs with 1 spatial dimension, a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs)."
         )
     return _channels(input, p, training, inplace, rank == 3)
 
@@ -74,8 +73,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     if rank == 3:
         warnings.warn(
             "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired - input is "
-            "interpreted as "
-            "shape (N, C, L), where C is the channel dim. Write dropout1d for that.",
+            "interpreted as shape (N, C, L), where C is the channel dim. Write dropout1d for that.",
             stacklevel=2,
         )
     return _channels(input, p, training, inplace, True)

@@ -29,8 +29,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise RuntimeError(f"Padding length must be divisible by 2 (it is {len(amounts)})")
     if len(amounts) > 2 * len(shape):
         raise RuntimeError(
-            "Padding length should be less than or equal to two times the input dimension but got padding length "
-            f"{len(amounts)} and input of dimension {len(shape)}"
+            f"Padding length should be less than or equal to two times the input dimension but got padding length {len(amounts)} and input "
+            f"of dimension {len(shape)}"
         )
     pads = [(0, 0)] * len(shape)
     for at in range(len(amounts) // 2):
