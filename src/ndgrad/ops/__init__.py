@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from ndgrad.core.protocols import Operations
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops import (
+from ndgrad.ops import (  # noqa: F401  each fills the table as it is imported
     activations,
     adapting,
     arithmetic,
@@ -56,55 +56,6 @@ from ndgrad.ops import (
 from ndgrad.ops.data import legacy_new
 from ndgrad.ops.declare import table
 from ndgrad.ops.operators import python_operators
-
-FAMILIES = (
-    activations,
-    adapting,
-    arithmetic,
-    assigning,
-    binary,
-    clamping,
-    comparison,
-    complex_numbers,
-    contractions,
-    conversion,
-    counting,
-    creation,
-    data,
-    distances,
-    dropouts,
-    einsums,
-    extremes,
-    filling,
-    frequencies,
-    gathering,
-    indexing,
-    inspection,
-    inverses,
-    joining,
-    layers,
-    losses,
-    moments,
-    norms,
-    pieces,
-    powers,
-    products,
-    random_fills,
-    random_numbers,
-    rearranging,
-    reductions,
-    rounding,
-    scans,
-    scattering,
-    searching,
-    shape,
-    softmaxes,
-    sorting,
-    sums_of_products,
-    unary,
-    windows,
-)
-
 
 #: PyTorch makes a function of an in-place method, `torch.exp_`, where the operation takes one tensor and nothing else that is required.
 #: These are functions too, although they take more:

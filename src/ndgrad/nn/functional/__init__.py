@@ -56,9 +56,10 @@ from ndgrad.nn.functional.comparisons import (
     triplet_margin_with_distance_loss,
 )
 from ndgrad.nn.functional.dropouts import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from ndgrad.nn.functional.layers import bilinear, embedding, layer_norm, linear, one_hot, rms_norm
+from ndgrad.nn.functional.layers import embedding, layer_norm, linear, one_hot, rms_norm
 from ndgrad.nn.functional.padding import pad
 from ndgrad.nn.functional.regression import gaussian_nll_loss, huber_loss, l1_loss, mse_loss, poisson_nll_loss, smooth_l1_loss
+from ndgrad.ops.contractions import bilinear
 
 __all__ = [
     "alpha_dropout", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "celu_",

@@ -35,17 +35,6 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return ops.matmul(input, turned) + bias
 
 
-@guarded
-def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`input1[..., i] * weight[k, i, j] * input2[..., j] + bias[k]`, summed over i and j."""
-    lead = input1._a.shape[:-1]
-    if input2._a.shape[:-1] != lead:
-        raise RuntimeError(f"bilinear(): input batch dimensions do not match: got {list(input1._a.shape)} and {list(input2._a.shape)}")
-    out = ops.einsum("ni,kij,nj->nk", input1.reshape(-1, input1._a.shape[-1]), weight, input2.reshape(-1, input2._a.shape[-1]))
-    out = out.reshape(*lead, weight._a.shape[0])
-    return out if bias is None else out + bias
-
-
 def embedding(
     input: Tensor,
     weight: Tensor,
