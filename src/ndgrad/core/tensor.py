@@ -20,6 +20,7 @@ from ndgrad.base.dtypes import dtype as dtype_type
 from ndgrad.base.location import describe, place
 from ndgrad.base.shapes import contiguous_strides, is_contiguous, wrap_dim
 from ndgrad.base.size import Size, as_size
+from ndgrad.base.storage import address, owner_of
 from ndgrad.base.types import Array, Payload
 from ndgrad.core.printing import tensor_text
 
@@ -155,14 +156,11 @@ class Tensor(Methods):
         """The position of the first element in the memory that the tensor is a view of, in elements."""
         array = self._a
         owner = owner_of(array)
-        if owner is array:
-            return 0
-        distance: int = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-        return distance // array.itemsize
+        return 0 if owner is array else (address(array) - address(owner)) // array.itemsize
 
     def data_ptr(self) -> int:
         """The address of the first element; 0 for an empty tensor."""
-        return self._memory().__array_interface__["data"][0] if self._a.size else 0
+        return address(self._memory()) if self._a.size else 0
 
     def element_size(self) -> int:
         """Bytes per element."""
@@ -530,18 +528,6 @@ class Tensor(Methods):
         return self
 
 
-def owner_of(array: Array) -> Array:
-    """The array whose memory a view looks at."""
-    base: Any = array.base
-    while base is not None:
-        if isinstance(base, np.ndarray):
-            array = base
-        elif not isinstance(getattr(base, "base", None), np.ndarray):  # as_strided puts an object in between
-            break
-        base = base.base
-    return array
-
-
 def _deepcopy_memory(source: Array, memo: dict[Any, Any]) -> Array:
     owner = owner_of(source)
     if not np.shares_memory(owner.ravel(order="K"), owner):
@@ -552,7 +538,7 @@ def _deepcopy_memory(source: Array, memo: dict[Any, Any]) -> Array:
         copied = memo[key] = owner.copy(order="K")
     if owner is source:
         return copied
-    offset = source.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    offset = address(source) - address(owner)
     return np.ndarray(source.shape, source.dtype, copied.ravel(order="K").data, offset, source.strides)
 
 

@@ -8,20 +8,8 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.shapes import contiguous_strides, is_dense
+from ndgrad.base.storage import address, owner_of
 from ndgrad.base.types import Array, Shape
-
-
-def owner_of(x: Array) -> Array:
-    """The array whose memory `x` is a part of."""
-    while isinstance(x.base, np.ndarray):
-        x = x.base
-    return x
-
-
-def address(x: Array) -> int:
-    """Where the first element of `x` is."""
-    first: int = x.__array_interface__["data"][0]
-    return first
 
 
 def strided(x: Any, shape: Shape, strides: tuple[int, ...], offset: int = 0, dtype: Any = None) -> Array:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.shapes import as_int, as_shape, wrap_dim
+from ndgrad.base.storage import address, owner_of
 from ndgrad.base.types import Shape
 from ndgrad.core.tensor import Tensor
-from ndgrad.kernels.striding import address, laid_out, owner_of, strided
+from ndgrad.kernels.striding import laid_out, strided
 from ndgrad.ops.declare import function, linear, several_outputs
 from ndgrad.ops.shape import element_strides
 

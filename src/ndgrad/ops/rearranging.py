@@ -11,11 +11,12 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import as_dtype, int64, numpy_dtype, type_name
 from ndgrad.base.shapes import as_int, check_sizes, sizes_given, wrap_dim, wrap_dims
+from ndgrad.base.storage import address, owner_of
 from ndgrad.base.types import Shape
 from ndgrad.core.inplace import check_recorded, check_target
 from ndgrad.core.node import Node
 from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
-from ndgrad.kernels.striding import address, dense_empty, owner_of, strided
+from ndgrad.kernels.striding import dense_empty, strided
 from ndgrad.ops import pieces
 from ndgrad.ops import shape as shapes
 from ndgrad.ops.conversion import clone_strided
