@@ -66,35 +66,36 @@ ALL: tuple[dtype, ...] = (
 )
 
 
-#: A type's two names in PyTorch's messages: PyTorch's own most of the time, C++'s in some.
+#: A type's two names in PyTorch's messages: PyTorch's own most of the time, C++'s in some. By name, because NumPy's dtypes have one too:
+#: an operation that was given an array may be in the middle of its own complaint before it is seen that the array is no tensor.
 _NAMES_IN_MESSAGES = {
-    bool_: ("Bool", "bool"),
-    uint8: ("Byte", "unsigned char"),
-    int8: ("Char", "signed char"),
-    int16: ("Short", "short int"),
-    int32: ("Int", "int"),
-    int64: ("Long", "long int"),
-    uint16: ("UInt16", "short unsigned int"),
-    uint32: ("UInt32", "unsigned int"),
-    uint64: ("UInt64", "long unsigned int"),
-    float16: ("Half", "c10::Half"),
-    bfloat16: ("BFloat16", "c10::BFloat16"),
-    float32: ("Float", "float"),
-    float64: ("Double", "double"),
-    complex32: ("ComplexHalf", "c10::complex<c10::Half>"),
-    complex64: ("ComplexFloat", "c10::complex<float>"),
-    complex128: ("ComplexDouble", "c10::complex<double>"),
+    "bool": ("Bool", "bool"),
+    "uint8": ("Byte", "unsigned char"),
+    "int8": ("Char", "signed char"),
+    "int16": ("Short", "short int"),
+    "int32": ("Int", "int"),
+    "int64": ("Long", "long int"),
+    "uint16": ("UInt16", "short unsigned int"),
+    "uint32": ("UInt32", "unsigned int"),
+    "uint64": ("UInt64", "long unsigned int"),
+    "float16": ("Half", "c10::Half"),
+    "bfloat16": ("BFloat16", "c10::BFloat16"),
+    "float32": ("Float", "float"),
+    "float64": ("Double", "double"),
+    "complex32": ("ComplexHalf", "c10::complex<c10::Half>"),
+    "complex64": ("ComplexFloat", "c10::complex<float>"),
+    "complex128": ("ComplexDouble", "c10::complex<double>"),
 }
 
 
 def type_name(given: dtype) -> str:
     """A dtype as most of PyTorch's messages call it: Long for int64."""
-    return _NAMES_IN_MESSAGES[given][0]
+    return _NAMES_IN_MESSAGES[given.name][0]
 
 
 def cpp_name(given: dtype) -> str:
     """A dtype as those of PyTorch's messages call it that let C++ speak: long int for int64."""
-    return _NAMES_IN_MESSAGES[given][1]
+    return _NAMES_IN_MESSAGES[given.name][1]
 
 
 def _by_name(name: str) -> dtype:

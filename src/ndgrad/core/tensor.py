@@ -1,11 +1,11 @@
 """`Tensor`: an array, the node that made it, its version counter and, for a view, its base. No mathematics.
 
-Methods that compute are bound in `ndgrad.ops`, those of reverse mode in `ndgrad.autograd`.
+What the payload alone says, such as the shape, is in `ndgrad.core.attributes`. Methods that compute are bound in `ndgrad.ops`, those of
+reverse mode in `ndgrad.autograd`, and copying and pickling in `ndgrad.core`.
 """
 
 from __future__ import annotations
 
-import copy
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ndgrad.base import modes
-from ndgrad.base.devices import CPU, check_device, device, layout, strided
-from ndgrad.base.dtypes import cpp_name, dtype, from_numpy_dtype, names_left_out, type_name
+from ndgrad.base.dtypes import cpp_name, dtype, names_left_out, type_name
 from ndgrad.base.dtypes import dtype as dtype_type
 from ndgrad.base.location import describe, place
-from ndgrad.base.shapes import contiguous_strides, is_contiguous, wrap_dim
-from ndgrad.base.size import Size, as_size
-from ndgrad.base.storage import address, owner_of
+from ndgrad.base.storage import address
 from ndgrad.base.types import Array, Payload
+from ndgrad.core.attributes import Attributes
 from ndgrad.core.printing import tensor_text
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ INFERENCE: Any = InferenceVersion()
 UNSET: Any = object()
 
 
-class Tensor(Methods):
+class Tensor(Attributes, Methods):
     """An n-dimensional array that operations on it can be differentiated through.
 
     Attributes of the implementation
@@ -82,7 +80,7 @@ class Tensor(Methods):
     _view: View | None
 
     if TYPE_CHECKING:
-        _outdate_views: ClassVar[Callable[[Tensor], None]]  # bound in ndgrad.core.views
+        _outdate_views: ClassVar[Callable[[Tensor], None]]  # bound in ndgrad.core
 
     # rarely set, so class attributes stand in until they are
     _grad: Tensor | None = None
@@ -95,115 +93,6 @@ class Tensor(Methods):
     # NumPy must leave `array * tensor` to the tensor instead of looping over it
     __array_ufunc__: ClassVar[None] = None
     __hash__ = object.__hash__
-
-    # ---------------------------------------------------------------- what it is
-    @property
-    def shape(self) -> Size:
-        return as_size(self._a.shape)
-
-    @property
-    def dtype(self) -> dtype:
-        return from_numpy_dtype[self._a.dtype]
-
-    @property
-    def device(self) -> device:
-        return CPU
-
-    @property
-    def layout(self) -> layout:
-        return strided
-
-    @property
-    def ndim(self) -> int:
-        return self._a.ndim
-
-    def dim(self) -> int:
-        """The number of dimensions."""
-        return self._a.ndim
-
-    ndimension = dim
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return self._a.size
-
-    nelement = numel
-
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of one dimension."""
-        if dim is None:
-            return as_size(self._a.shape)
-        shape = self._a.shape
-        if not hasattr(dim, "__index__"):
-            raise TypeError(f"size(): argument 'dim' (position 1) must be int, not {type(dim).__name__}")
-        if not -len(shape) <= dim < len(shape):
-            bounds = f"[{-max(len(shape), 1)}, {max(len(shape), 1) - 1}]"
-            if not shape:
-                raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
-            raise IndexError(f"Dimension out of range (expected to be in range of {bounds}, but got {dim})")
-        return shape[dim]
-
-    def stride(self, dim: int | None = None) -> Any:
-        """The steps in memory, in elements, from one index to the next of each dimension."""
-        array = self._a
-        if array.size == 0 and not any(array.strides):  # NumPy gives a new empty array no strides
-            strides = contiguous_strides(array.shape)
-        else:
-            strides = tuple(step // array.itemsize for step in array.strides)
-        return strides if dim is None else strides[wrap_dim(dim, array.ndim)]
-
-    def storage_offset(self) -> int:
-        """The position of the first element in the memory that the tensor is a view of, in elements."""
-        array = self._a
-        owner = owner_of(array)
-        return 0 if owner is array else (address(array) - address(owner)) // array.itemsize
-
-    def data_ptr(self) -> int:
-        """The address of the first element; 0 for an empty tensor."""
-        return address(self._memory()) if self._a.size else 0
-
-    def element_size(self) -> int:
-        """Bytes per element."""
-        return self._a.itemsize
-
-    @property
-    def itemsize(self) -> int:
-        return self._a.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        return self._a.size * self._a.itemsize
-
-    def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements stand in memory in row-major order."""
-        array = self._a
-        if array.ndim == 0 or (array.flags.c_contiguous and array.size):
-            return True
-        return is_contiguous(array.shape, tuple(step // array.itemsize for step in array.strides))
-
-    def is_floating_point(self) -> bool:
-        """Whether the elements are floating point numbers."""
-        return self.dtype.is_floating_point
-
-    def is_complex(self) -> bool:
-        """Whether the elements are complex numbers."""
-        return self.dtype.is_complex
-
-    def is_signed(self) -> bool:
-        """Whether the elements can be negative."""
-        return self.dtype.is_signed
-
-    def is_inference(self) -> bool:
-        """Whether the tensor was made in inference mode (a view of one counts)."""
-        return self._v is INFERENCE
-
-    def get_device(self) -> int:
-        """The number of the device; -1 stands for the CPU."""
-        return -1
-
-    is_cuda = is_mps = is_sparse = is_quantized = is_meta = is_mkldnn = is_nested = False
-    is_cpu = True
-    names = property(lambda self: (None,) * self._a.ndim)
 
     # ---------------------------------------------------------------- its place in the graph
     def _refresh(self) -> Any:
@@ -304,6 +193,10 @@ class Tensor(Methods):
             raise RuntimeError("Inference tensors do not track version counter.")
         return 0 if cell is None else cell[0]
 
+    def is_inference(self) -> bool:
+        """Whether the tensor was made in inference mode (a view of one counts)."""
+        return self._v is INFERENCE
+
     @property
     def _base(self) -> Tensor | None:
         return None if self._view is None else self._view.base
@@ -362,6 +255,10 @@ class Tensor(Methods):
         if not isinstance(array, np.ndarray):
             array = self._a = np.asarray(array)
         return array
+
+    def data_ptr(self) -> int:
+        """The address of the first element; 0 for an empty tensor."""
+        return address(self._memory()) if self._a.size else 0
 
     def _cell(self) -> list[Any]:
         """The version counter, made on first use."""
@@ -470,83 +367,8 @@ class Tensor(Methods):
             np.asarray(self._a), dtype_name=self.dtype.name, default_names=names_left_out(), suffixes=suffixes, label="tensor"
         )
 
-    def __copy__(self) -> Tensor:
-        # a leaf of its own over the same memory, as if it had been pickled
-        out = wrap(self._memory(), LEAF if self.requires_grad else None)
-        out.__class__ = self.__class__
-        out.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_grad", "_accumulator")})
-        return out
-
-    def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. (A module may "
-                f"hold such a tensor where it computes one parameter from others.) This one was computed by {self._node.name()} at "
-                f"{self._node.where()}; write t.detach().clone() for a copy of its value."
-            )
-        found: Tensor | None = memo.get(id(self))
-        if found is not None:
-            return found
-        # the memory is copied once per storage, so that tensors that shared it share the copy too
-        source = self._memory()
-        out = wrap(_deepcopy_memory(source, memo), LEAF if self.requires_grad else None)
-        out.__class__ = self.__class__
-        memo[id(self)] = out
-        if self._grad is not None:
-            out._grad = copy.deepcopy(self._grad, memo)
-        for name, value in self.__dict__.items():
-            if name not in ("_grad", "_accumulator", "_hooks", "_post_accumulate_hooks"):
-                out.__dict__[name] = copy.deepcopy(value, memo)
-        return out
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        state = {k: v for k, v in self.__dict__.items() if not k.startswith("_") and k != "grad_dtype"}
-        return _rebuild, (self.__class__, np.asarray(self._a), self.requires_grad), state or None
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
     def __dir__(self) -> list[str]:
         return sorted({*dir(self.__class__), *self.__dict__})
-
-    # ---------------------------------------------------------------- devices, of which there is one
-    def cpu(self, memory_format: Any = None) -> Tensor:
-        """The tensor itself: there is no other device."""
-        return self
-
-    def cuda(self, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
-        """There is no CUDA device here; always an error."""
-        check_device("cuda" if device is None else device)
-        return self
-
-    def is_pinned(self, device: Any = None) -> bool:
-        """Whether the memory is pinned for another device: never."""
-        return False
-
-    def pin_memory(self, device: Any = None) -> Tensor:
-        """The tensor itself: memory is pinned only for the sake of other devices."""
-        return self
-
-
-def _deepcopy_memory(source: Array, memo: dict[Any, Any]) -> Array:
-    owner = owner_of(source)
-    if not np.shares_memory(owner.ravel(order="K"), owner):
-        return source.copy(order="K")
-    key = ("memory", id(owner))
-    copied: Array | None = memo.get(key)
-    if copied is None:
-        copied = memo[key] = owner.copy(order="K")
-    if owner is source:
-        return copied
-    offset = address(source) - address(owner)
-    return np.ndarray(source.shape, source.dtype, copied.ravel(order="K").data, offset, source.strides)
-
-
-def _rebuild(cls: type[Tensor], array: Array, requires_grad: bool) -> Tensor:
-    out = wrap(array, LEAF if requires_grad else None)
-    out.__class__ = cls
-    return out
-
 
 def wrap(payload: Payload, node: Any = None) -> Tensor:
     """A tensor around a payload that nothing else owns."""

@@ -142,9 +142,6 @@ def outdate_views(base: Tensor) -> None:
             record.seen = ~record.seen
 
 
-Tensor._outdate_views = outdate_views
-
-
 def _last_change(tensor: Tensor) -> str:
     changed = modified_by(tensor._v)
     return f" Its memory was last changed by {changed}." if changed else ""
