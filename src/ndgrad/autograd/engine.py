@@ -18,10 +18,11 @@ import numpy as np
 from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumulation, before_leaf, before_node
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
+from ndgrad.base.quiet import begin_quiet, end_quiet
 from ndgrad.base.shapes import is_dense
 from ndgrad.base.types import Payload, Shape
 from ndgrad.core.node import FREED, Node, Port
-from ndgrad.core.primitive import begin_quiet, end_quiet, raw, recorded
+from ndgrad.core.primitive import raw, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, UNSET, Tensor, wrap
 
 ndarray = np.ndarray

@@ -15,9 +15,10 @@ import numpy as np
 
 from ndgrad.base.location import inside, place
 from ndgrad.base.modes import exceptional
+from ndgrad.base.quiet import quiet_run
 from ndgrad.core.inplace import write_out
 from ndgrad.core.node import CONSTANT, tick
-from ndgrad.core.primitive import Primitive, operand_error, quiet_run
+from ndgrad.core.primitive import Primitive, operand_error
 from ndgrad.core.primitive import apply as apply_any
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, new, plain
 from ndgrad.core.views import View

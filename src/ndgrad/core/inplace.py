@@ -14,9 +14,10 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import can_cast, from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place
+from ndgrad.base.quiet import Quiet, quiet_run
 from ndgrad.base.shapes import is_dense
-from ndgrad.core.node import FREED, Node, edge_of, keep_retained, tick
-from ndgrad.core.primitive import Quiet, quiet_run, recorded
+from ndgrad.core.node import FREED, Node, backward_name, edge_of, entered, keep_retained
+from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, write_through
 
@@ -245,16 +246,10 @@ def erasure(target: Tensor, name: str, edges: Sequence[Any], overload: int = 0) 
     kind = erasures.get((name, overload))
     if kind is None:
         copy = name == "copy_"
-        own = "CopyBackwards" if copy else "".join(word.capitalize() for word in name.strip("_").split("_")) + f"Backward{overload}"
+        own = "CopyBackwards" if copy else backward_name(name, overload)
         members = {"__slots__": (), "__module__": __name__, "printed_name": "torch::autograd::CopyBackwards" if copy else None}
         kind = erasures[name, overload] = type(own, (Erasure,), members)
-    node = kind()
-    node.parents = tuple(edges)
-    node.saved = node.params = node.extra = None
-    node.shape, node.dtype = target._a.shape, target._a.dtype
-    node.number = tick()
-    node.code, node.lasti = place()
-    return node
+    return entered(kind(), tuple(edges), target)
 
 
 class _Settled(list[Any]):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 
 from ndgrad.base.dtypes import from_numpy_dtype, type_name
-from ndgrad.base.location import describe
+from ndgrad.base.location import describe, place
 from ndgrad.base.types import Shape
 from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
 
@@ -31,7 +31,7 @@ CONSTANT: Any = (0,)
 
 
 class Extra:
-    """The rarely used part of a node: hooks, metadata, tensors that retain their gradient, where its graph was freed."""
+    """The rarely used part of a node: hooks, metadata, tensors that retain their gradient."""
 
     __slots__ = ("hooks", "metadata", "prehooks", "retain", "tensor_hooks")
 
@@ -175,6 +175,25 @@ class Node:
     def edge_of(self, residual: str) -> Any:
         """The edge of the operand that a residual is the value of."""
         return None
+
+
+NodeType = TypeVar("NodeType", bound=Node)
+
+
+def entered(node: NodeType, parents: tuple[Any, ...], output: Tensor, params: dict[str, Any] | None = None) -> NodeType:
+    """A node that saves nothing, entered in the graph: the next one in the order of creation, with an output like the given one."""
+    node.parents = parents
+    node.saved = node.extra = None
+    node.params = params
+    node.shape, node.dtype = output._a.shape, output._a.dtype
+    node.number = tick()
+    node.code, node.lasti = place()
+    return node
+
+
+def backward_name(operation: str, overload: int = 0) -> str:
+    """What PyTorch calls the node of an operation, such as MulBackward0 for `mul`."""
+    return "".join(word.capitalize() for word in operation.strip("_").split("_")) + f"Backward{overload}"
 
 
 class Port:

@@ -8,9 +8,8 @@ what is saved: an operand's name, `out` (`out0`, `out1`... where there are sever
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from inspect import unwrap
 from numbers import Number
 from types import SimpleNamespace
@@ -21,9 +20,10 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import FLOATING, combine, dtype, from_numpy_dtype, get_default_dtype, number_dtype, numpy_dtype, promote_types
 from ndgrad.base.location import place
+from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Payload
-from ndgrad.core.node import CONSTANT, Node, Port, tick
+from ndgrad.core.node import CONSTANT, Node, Port, backward_name, tick
 from ndgrad.core.protocols import Operations
 from ndgrad.core.pulls import Rule, short_pull
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
@@ -33,61 +33,12 @@ from ndgrad.core.views import View
 raw: Any = SimpleNamespace()
 recorded = cast(Operations, SimpleNamespace())
 
-# A kernel must not warn about overflow or division by zero, and the user's `np.seterr` is not ours to change: kernels run in a
-# context of their own in which NumPy is silent. Entering it costs a tenth of what `np.errstate` does.
-_quiet_context = contextvars.copy_context()
-_quiet_context.run(np.seterr, all="ignore")
-quiet_run = _quiet_context.run
-
-
-# NumPy keeps its error state in a context variable; the quiet context shows which one and what it holds.
-_error_state, _silence = next(((v, s) for v, s in _quiet_context.items() if "extobj" in v.name), (None, None))
-begin_quiet: Callable[[], Any]
-end_quiet: Callable[[Any], None]
-if _error_state is not None:
-    begin_quiet, end_quiet = partial(_error_state.set, _silence), _error_state.reset
-else:  # a NumPy that keeps its error state elsewhere
-
-    def begin_quiet() -> Any:
-        """Silence NumPy in this context; what is returned goes to `end_quiet`."""
-        state = np.errstate(all="ignore")
-        state.__enter__()
-        return state
-
-    def end_quiet(token: Any) -> None:
-        """Give NumPy back the voice it had."""
-        token.__exit__(None, None, None)
-
-
-class Quiet:
-    """`np.errstate(all="ignore")` for code that is more than one kernel, at a tenth of the price."""
-
-    __slots__ = ("token",)
-
-    def __enter__(self) -> None:
-        self.token = begin_quiet()
-
-    def __exit__(self, *details: object) -> None:
-        end_quiet(self.token)
-
-
 # dtype policies: what the operands are converted to before the kernel sees them
 KEEP = "keep"  # nothing: the kernel takes them as they are
 PROMOTE = "promote"  # their common type
 FLOAT = "float"  # their common type, integers becoming the default floating type
 
 ELEMENTWISE, LINEAR, MULTILINEAR, GENERAL, NONDIFFERENTIABLE = "elementwise", "linear", "multilinear", "general", "nondifferentiable"
-
-
-def run_quietly(kernel: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a kernel with NumPy's floating-point warnings off, in any thread and however deeply nested."""
-    try:
-        return quiet_run(kernel, *args, **kwargs)
-    except RuntimeError as error:
-        if "already entered" not in str(error):
-            raise
-    with Quiet():  # another thread, or a frame below us, is inside the shared context
-        return kernel(*args, **kwargs)
 
 
 class Primitive:
@@ -146,7 +97,7 @@ class Primitive:
         self.rules: tuple[Rule | None, ...] = tuple(rules) + (None,) * (len(self.operands) - len(rules))
         self.differentiable = joint is not None or any(rule is not None for rule in self.rules)
         self._plan()
-        self.node_name = node_name or "".join(word.capitalize() for word in self.name.strip("_").split("_")) + "Backward0"
+        self.node_name = node_name or backward_name(self.name)
         self.Node = self._node_class(False)
 
     def __repr__(self) -> str:

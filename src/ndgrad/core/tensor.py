@@ -370,6 +370,7 @@ class Tensor(Attributes, Methods):
     def __dir__(self) -> list[str]:
         return sorted({*dir(self.__class__), *self.__dict__})
 
+
 def wrap(payload: Payload, node: Any = None) -> Tensor:
     """A tensor around a payload that nothing else owns."""
     out = new(Tensor)

@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ndgrad.base import modes
-from ndgrad.base.location import place
-from ndgrad.core.node import Node, keep_retained, plain_name, tick
+from ndgrad.core.node import Node, entered, keep_retained, plain_name
 from ndgrad.core.tensor import LEAF, Tensor, modified_by
 
 #: A view primitive and its parameters: applied to a tensor or to an array, it makes the view.
@@ -90,14 +89,8 @@ class View:
             tensor._node = None
         else:
             before = tensor._node
-            node = AsStridedBackward0()
-            node.parents = (base if base_node is LEAF else base_node,)
-            node.saved = node.extra = None
-            node.params = {"known": known_steps(base._a, self.steps)}
-            node.shape, node.dtype = tensor._a.shape, tensor._a.dtype
-            node.number = tick()
-            node.code, node.lasti = place()
-            tensor._node = node
+            edge = base if base_node is LEAF else base_node
+            tensor._node = entered(AsStridedBackward0(), (edge,), tensor, {"known": known_steps(base._a, self.steps)})
             keep_retained(tensor, before)
         self.seen = version
         self.outdated = False
@@ -254,14 +247,8 @@ def write_through(view: Tensor, written: Any) -> None:
     record: Any = view._view
     base = record.base
     before = base._node
-    node = CopySlices()
-    node.parents = (base if before is LEAF else before, written)
-    node.saved = node.extra = None
-    node.params = {"steps": record.steps, "order": memory_order(base._a)}
-    node.shape, node.dtype = base._a.shape, base._a.dtype
-    node.number = tick()
-    node.code, node.lasti = place()
-    base._node = node
+    params = {"steps": record.steps, "order": memory_order(base._a)}
+    base._node = entered(CopySlices(), (base if before is LEAF else before, written), base, params)
     keep_retained(base, before)
     if view._node is not None:
         record.refresh(view, always=True)  # what retains the view's gradient must move on before anything else is recorded

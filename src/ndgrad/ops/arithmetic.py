@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base import modes
+from ndgrad.base.quiet import quiet_run
 from ndgrad.core.inplace import in_place, ufunc_in_place
-from ndgrad.core.primitive import quiet_run, result_dtype
+from ndgrad.core.primitive import result_dtype
 from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import FLOAT, elementwise, function, rule_helper

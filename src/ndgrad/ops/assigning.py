@@ -8,9 +8,9 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.dtypes import can_cast, type_name
+from ndgrad.base.quiet import Quiet, run_quietly
 from ndgrad.base.types import Shape
 from ndgrad.core.inplace import check_overlap, check_recorded, check_target, check_writable, finish, shadow, write
-from ndgrad.core.primitive import Quiet, run_quietly
 from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
 from ndgrad.kernels import indexing as kernels
 from ndgrad.kernels.scalars import scalar_of

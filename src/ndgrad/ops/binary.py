@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import FLOATING, cpp_name
+from ndgrad.base.quiet import quiet_run
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.inplace import in_place
-from ndgrad.core.primitive import operand_error, quiet_run
+from ndgrad.core.primitive import operand_error
 from ndgrad.core.tensor import Tensor, mark_modified
 from ndgrad.kernels.scalars import integer_kernel
 from ndgrad.ops.arguments import check_tensor

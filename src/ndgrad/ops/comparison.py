@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import bool_, numpy_dtype, type_name, uint8
+from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
-from ndgrad.core.primitive import operand_error, result_dtype, run_quietly
+from ndgrad.core.primitive import operand_error, result_dtype
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels.masking import choose
 from ndgrad.kernels.masking import masked_keep as keep

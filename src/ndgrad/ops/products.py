@@ -10,10 +10,11 @@ import numpy as np
 from ndgrad.base.dtypes import cpp_name, type_name
 from ndgrad.base.location import place
 from ndgrad.base.modes import exceptional
+from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.families import binary_lane
 from ndgrad.core.node import CONSTANT, Node, edge_of, tick
-from ndgrad.core.primitive import raw, run_quietly
+from ndgrad.core.primitive import raw
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import function, general, linear, multilinear, primitives, rule_helper

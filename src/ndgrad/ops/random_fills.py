@@ -9,11 +9,11 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.dtypes import cpp_name, type_name
+from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Array
 from ndgrad.core.inplace import check_recorded, check_target, check_writable, shadow
 from ndgrad.core.inplace import finish as finish_write
-from ndgrad.core.primitive import run_quietly
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import distributions
 from ndgrad.ops.arguments import check_tensor
