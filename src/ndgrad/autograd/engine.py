@@ -11,7 +11,7 @@ import threading
 from _thread import get_ident
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumul
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.quiet import begin_quiet, end_quiet
-from ndgrad.base.shapes import is_dense
+from ndgrad.base.shapes import expands, is_dense
 from ndgrad.base.types import Payload, Shape
 from ndgrad.core.node import FREED, Node, Port
 from ndgrad.core.primitive import raw, recorded
@@ -356,9 +356,7 @@ def fit(edge: Any, g: Payload, shape: Shape, dtype: Any) -> Payload:
     """A raw cotangent in the shape and dtype of what it belongs to: broadcast dims summed, the real part of a complex one."""
     if g.shape != shape:
         if not expands(shape, g.shape):
-            raise RuntimeError(
-                f"{_describe(edge)} got a gradient of shape {list(g.shape)} but expected shape compatible with {list(shape)}"
-            )
+            refuse_shape(edge, g.shape, shape)
         g = raw.sum_to(g, shape=shape)
     if g.dtype != dtype:
         if g.dtype.kind == "c" and dtype.kind != "c":
@@ -368,13 +366,12 @@ def fit(edge: Any, g: Payload, shape: Shape, dtype: Any) -> Payload:
 
 
 def fit_recorded(edge: Any, g: Tensor) -> Tensor:
+    """The same for a cotangent that is a tensor, recorded."""
     payload = edge._a if isinstance(edge, Tensor) else edge
     shape, dtype = payload.shape, payload.dtype
     if g._a.shape != shape:
         if not expands(shape, g._a.shape):
-            raise RuntimeError(
-                f"{_describe(edge)} got a gradient of shape {list(g._a.shape)} but expected shape compatible with {list(shape)}"
-            )
+            refuse_shape(edge, g._a.shape, shape)
         g = recorded.sum_to(g, shape=shape)
     if g._a.dtype != dtype:
         if g._a.dtype.kind == "c" and dtype.kind != "c":
@@ -383,14 +380,9 @@ def fit_recorded(edge: Any, g: Tensor) -> Tensor:
     return g
 
 
-def expands(shape: Shape, to: Shape) -> bool:
-    """Whether a tensor of shape `shape` broadcasts to `to`."""
-    lead = len(to) - len(shape)
-    return lead >= 0 and all(size in (1, wide) for size, wide in zip(shape, to[lead:], strict=True))
-
-
-def _describe(edge: Any) -> str:
-    return "a leaf" if isinstance(edge, Tensor) else f"{edge.name()} (made at {edge.where()})"
+def refuse_shape(edge: Any, given: Shape, shape: Shape) -> NoReturn:
+    receiver = "a leaf" if isinstance(edge, Tensor) else f"{edge.name()} (made at {edge.where()})"
+    raise RuntimeError(f"{receiver} got a gradient of shape {list(given)} but expected shape compatible with {list(shape)}")
 
 
 def fill_missing(node: Node, g: list[Any], create_graph: bool) -> list[Any]:

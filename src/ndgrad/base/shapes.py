@@ -32,6 +32,12 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
     return tuple(out)
 
 
+def expands(shape: Shape, to: Shape) -> bool:
+    """Whether a tensor of shape `shape` broadcasts to `to`."""
+    lead = len(to) - len(shape)
+    return lead >= 0 and all(size in (1, wide) for size, wide in zip(shape, to[lead:], strict=True))
+
+
 def as_list(shapes: Iterable[Sequence[int]]) -> Iterable[list[int]]:
     return (list(shape) for shape in shapes)
 

@@ -1,4 +1,4 @@
-"""Which array has the memory that another looks at, and where in memory an array begins: NumPy's side of PyTorch's storages."""
+"""Where in memory an array is: whose memory it looks at, where it begins and in which steps it goes on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ndgrad.base.shapes import contiguous_strides
 from ndgrad.base.types import Array
 
 
@@ -25,3 +26,12 @@ def address(array: Array) -> int:
     """Where the first element is, in bytes."""
     first: int = array.__array_interface__["data"][0]
     return first
+
+
+def element_strides(array: Any) -> tuple[int, ...]:
+    """Strides in elements; row-major ones for an empty array, to which NumPy may have given none."""
+    steps: tuple[int, ...] = array.strides
+    if array.size == 0 and not any(steps):
+        return contiguous_strides(array.shape)
+    width = array.itemsize
+    return tuple(step // width for step in steps)

@@ -6,9 +6,9 @@ from typing import Any, Self
 
 from ndgrad.base.devices import CPU, check_device, device, layout, strided
 from ndgrad.base.dtypes import dtype, from_numpy_dtype
-from ndgrad.base.shapes import contiguous_strides, is_contiguous, wrap_dim
+from ndgrad.base.shapes import is_contiguous, wrap_dim
 from ndgrad.base.size import Size, as_size
-from ndgrad.base.storage import address, owner_of
+from ndgrad.base.storage import address, element_strides, owner_of
 from ndgrad.base.types import Array
 
 
@@ -67,12 +67,8 @@ class Attributes:
 
     def stride(self, dim: int | None = None) -> Any:
         """The steps in memory, in elements, from one index to the next of each dimension."""
-        array = self._a
-        if array.size == 0 and not any(array.strides):  # NumPy gives a new empty array no strides
-            strides = contiguous_strides(array.shape)
-        else:
-            strides = tuple(step // array.itemsize for step in array.strides)
-        return strides if dim is None else strides[wrap_dim(dim, array.ndim)]
+        strides = element_strides(self._a)
+        return strides if dim is None else strides[wrap_dim(dim, len(strides))]
 
     def storage_offset(self) -> int:
         """The position of the first element in the memory that the tensor is a view of, in elements."""

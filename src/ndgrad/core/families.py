@@ -125,7 +125,7 @@ def binary_lane(
     crosswise = sources == (1, 0) and primitive.wanted(1) == (True, False) and primitive.wanted(2) == (False, True)
     wanted = {mask: tuple(zip(sources, primitive.wanted(mask), strict=True)) for mask in (1, 2, 3)}
     general = otherwise or _door(primitive, numbers)
-    foreign = _operator_fallback(general) if operator else general
+    foreign = as_operator(general) if operator else general
 
     def lane(input: Tensor, other: Any, *, out: Tensor | None = None) -> Any:
         if out is not None:
@@ -348,10 +348,14 @@ def _door(primitive: Primitive, numbers: str) -> Callable[[Any, Any], Any]:
     return door
 
 
-def _operator_fallback(general: Callable[..., Any]) -> Callable[[Any, Any], Any]:
-    def foreign(x: Any, y: Any) -> Any:
-        if isinstance(y, (Tensor, int, float, complex, np.generic, np.ndarray)):
-            return general(x, y)
-        return NotImplemented
+#: What Python's operators take beside tensors; operands of other types are left to their own operators.
+OPERANDS = (Tensor, int, float, complex, np.generic, np.ndarray)
 
-    return foreign
+
+def as_operator(general: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """A function of two operands as one of Python's operators."""
+
+    def operator(x: Any, y: Any) -> Any:
+        return general(x, y) if isinstance(y, OPERANDS) else NotImplemented
+
+    return operator

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.shapes import sizes_given
+from ndgrad.base.shapes import expands, sizes_given
 from ndgrad.core.inplace import check_target, in_place
 from ndgrad.core.tensor import Tensor, mark_modified
 from ndgrad.ops.arguments import check_tensor
@@ -21,11 +21,11 @@ from ndgrad.ops.shape import view_as_shape
 def sum_to_size(self: Tensor, *args: Any, size: Any = None) -> Tensor:
     """The sum over the dims that broadcasting `size` to the tensor's shape would add or widen."""
     wanted, shape = sizes_given("sum_to_size", "size", args, size), self._a.shape
-    lead = len(shape) - len(wanted)
-    if lead < 0 or any(width not in (1, own) for width, own in zip(wanted, shape[lead:], strict=True)):
+    if not expands(wanted, shape):
         raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(shape)}}}.")
     if not wanted:
         return sum(self)
+    lead = len(shape) - len(wanted)
     axes = (*range(lead), *(lead + axis for axis, width in enumerate(wanted) if width == 1 != shape[lead + axis]))
     out = sum(self, axes, True) if axes else self
     return view_as_shape(out, shape=wanted) if lead else out

@@ -26,6 +26,7 @@ from ndgrad.base.dtypes import (
     type_name,
     uint8,
 )
+from ndgrad.base.shapes import expands
 from ndgrad.core.inplace import check_overlap, check_target, shadow, write
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.kernels.striding import dense_copy
@@ -82,14 +83,11 @@ def copy_into(self: Tensor, other: Any, non_blocking: bool = False) -> Tensor:
     elif not isinstance(other, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}")
     shape, given = self._a.shape, other._a.shape
-    lead = len(shape) - len(given)
-    if lead < 0 or any(size not in (1, wide) for size, wide in zip(given, shape[lead:], strict=True)):
-        raise RuntimeError(
-            f"output with shape {list(shape)} doesn't match the broadcast shape of the source {list(given)} in copy_"
-            if lead < 0
-            else f"The size of tensor a ({_mismatch(shape, given)[0]}) must match the size of tensor b ({_mismatch(shape, given)[1]}) at "
-            f"non-singleton dimension {_mismatch(shape, given)[2]}"
-        )
+    if not expands(given, shape):
+        if len(given) > len(shape):
+            raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape of the source {list(given)} in copy_")
+        have, got, dim = _mismatch(shape, given)
+        raise RuntimeError(f"The size of tensor a ({have}) must match the size of tensor b ({got}) at non-singleton dimension {dim}")
     check_overlap(self, (other,), "copy_")
     return write(self, overwrite(shadow(self), other), "copy_")
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from inspect import unwrap
 from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 
 import numpy as np
@@ -37,7 +38,7 @@ from ndgrad.core.primitive import (
 )
 from ndgrad.core.protocols import Operation, SeveralOutputs
 from ndgrad.core.pulls import Rule
-from ndgrad.ops.guarding import guarded, tensor_parameters, unwrap
+from ndgrad.ops.guarding import guarded, tensor_parameters
 
 __all__ = [
     "FLOAT",
@@ -120,10 +121,7 @@ def _declare(
     """
 
     def declare(body: Function) -> Any:
-        nin = getattr(body, "nin", None)
-        primitive = Primitive(_named_ufunc(body) if nin else body, family, name=name or body.__name__, **facts)
-        if nin:
-            primitive.kernel = body  # the ufunc itself: one frame less
+        primitive = Primitive(body, family, name=name or body.__name__, **facts)
         own = primitive.name
         if own in primitives:
             raise TypeError(f"the primitive {own} is declared twice")
@@ -158,23 +156,6 @@ def _declare(
 def several_outputs(operation: Operation) -> SeveralOutputs:
     """The operation itself, as type checkers should see one with several outputs."""
     return cast(SeveralOutputs, operation)
-
-
-def _named_ufunc(ufunc: Any) -> Function:
-    """A Python function with the signature that a ufunc's primitive has."""
-    if ufunc.nin == 1:
-
-        def one(x: Any) -> Any:
-            return ufunc(x)
-
-        one.__name__ = ufunc.__name__
-        return one
-
-    def two(x: Any, y: Any) -> Any:
-        return ufunc(x, y)
-
-    two.__name__ = ufunc.__name__
-    return two
 
 
 def _general_call(primitive: Primitive) -> Function:

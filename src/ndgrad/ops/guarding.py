@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -19,16 +20,9 @@ F = TypeVar("F", bound=Function)
 _VARIADIC = 4  # the flag of code objects with `*args`
 
 
-def unwrap(body: Function) -> Any:
-    """The function at the bottom of its decorators."""
-    while hasattr(body, "__wrapped__"):
-        body = body.__wrapped__
-    return body
-
-
 def tensor_parameters(body: Function) -> list[str]:
     """The parameters that are annotated as tensors, and `*tensors`."""
-    inner = unwrap(body)
+    inner: Any = unwrap(body)
     code = inner.__code__
     found = [name for name in code.co_varnames[: code.co_argcount] if inner.__annotations__.get(name) == "Tensor"]
     return [*found, "tensors"] if _rest_of(code) == "tensors" else found
@@ -54,7 +48,7 @@ def guarded(body: F) -> F:
 
 def refuse(body: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Raise for the first argument that is no tensor where one is needed, or a NumPy array where none is."""
-    inner = unwrap(body)
+    inner: Any = unwrap(body)
     code, annotations = inner.__code__, inner.__annotations__
     names = code.co_varnames[: code.co_argcount]
     given = dict(zip(names, args, strict=False)) | kwargs

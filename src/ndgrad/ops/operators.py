@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from ndgrad.core.families import binary_lane
+from ndgrad.core.families import as_operator, binary_lane
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.declare import primitives, table
 from ndgrad.ops.products import operand_product
@@ -23,24 +21,9 @@ def _number_lane(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]
     return binary_lane(primitives[name], operator=True, ranks=(-1, -1), otherwise=otherwise)  # no tensor has -1 dims
 
 
-def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """An operator that is a function of the table: foreign operands are left to their own type."""
-
-    def operator(self: Tensor, other: Any) -> Any:
-        if isinstance(other, (Tensor, int, float, complex, np.generic, np.ndarray)):
-            return function(self, other)
-        return NotImplemented
-
-    return operator
-
-
 def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    def operator(self: Tensor, other: Any) -> Any:
-        if isinstance(other, (Tensor, int, float, complex, np.generic, np.ndarray)):
-            return function(other, self)
-        return NotImplemented
-
-    return operator
+    """An operator that Python calls when the tensor stands on the right."""
+    return as_operator(lambda self, other: function(other, self))
 
 
 def _inverted(bitwise_not: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +48,7 @@ def python_operators() -> dict[str, Callable[..., Any]]:
         "__matmul__": binary_lane(primitives["mm"], operator=True, ranks=(2, 2), otherwise=operand_product),
         "__rmatmul__": _swapped(operand_product),
         "__rsub__": _number_lane("rsub_number", table["rsub"].method),
-        "__rtruediv__": _guarded(lambda self, other: reciprocal(self) * other),
+        "__rtruediv__": as_operator(lambda self, other: reciprocal(self) * other),
         "__rpow__": _number_lane("pow_of_number", lambda exponent, base: table["pow"].method(base, exponent)),
         "__rfloordiv__": _swapped(table["floor_divide"].method),
         "__rmod__": _swapped(table["remainder"].method),
@@ -81,9 +64,9 @@ def python_operators() -> dict[str, Callable[..., Any]]:
         "__lshift__": "bitwise_left_shift", "__rshift__": "bitwise_right_shift",
     }
     for dunder, name in plain.items():
-        found[dunder] = _guarded(table[name].method)
+        found[dunder] = as_operator(table[name].method)
     for dunder, name in (("__rand__", "bitwise_and"), ("__ror__", "bitwise_or"), ("__rxor__", "bitwise_xor")):
-        found[dunder] = _guarded(table[name].method)
+        found[dunder] = as_operator(table[name].method)
     for dunder, name in (("__rlshift__", "bitwise_left_shift"), ("__rrshift__", "bitwise_right_shift")):
         found[dunder] = _swapped(table[name].method)
     in_place = {

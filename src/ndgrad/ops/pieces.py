@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.shapes import as_int, as_shape, wrap_dim
-from ndgrad.base.storage import address, owner_of
+from ndgrad.base.storage import address, element_strides, owner_of
 from ndgrad.base.types import Shape
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.striding import laid_out, strided
 from ndgrad.ops.declare import function, linear, several_outputs
-from ndgrad.ops.shape import element_strides
 
 ALL = slice(None)
 

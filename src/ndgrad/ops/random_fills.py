@@ -19,7 +19,7 @@ from ndgrad.kernels import distributions
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.creation import finish, read_size
 from ndgrad.ops.declare import Operation, function, general
-from ndgrad.ops.random_numbers import Generator, _made, engine_of, read_int
+from ndgrad.ops.random_numbers import Generator, drawn_tensor, engine_of, read_int
 
 
 def _erasing(name: str, node_name: str) -> Operation:
@@ -321,7 +321,7 @@ def normal(
                 f"normal() received an invalid combination of arguments - got ({', '.join(kinds)}), but expected one of: (mean, std, size)"
             )
         shape = read_size("normal", (tuple(size),), {})
-        return _made("normal", shape, dtype, out, requires_grad, lambda tensor: normal_(tensor, mean, std, generator=generator))
+        return drawn_tensor("normal", shape, dtype, out, requires_grad, lambda tensor: normal_(tensor, mean, std, generator=generator))
     engine = engine_of(generator, "normal")
     centre = np.asarray(mean._a) if by_mean else _number("normal", "mean", 1, mean)
     spread: Any = np.asarray(std._a) if by_std else _number("normal", "std", 2, std)

@@ -145,7 +145,7 @@ def set_rng_state(new_state: Tensor) -> None:
 
 
 # ---------------------------------------------------------------- new tensors
-def _made(
+def drawn_tensor(
     name: str,
     shape: tuple[int, ...],
     dtype: Any,
@@ -188,7 +188,7 @@ def _floating(name: str, fill: str, doc: str) -> None:
         check_device(device)
         engine_of(generator, name)
         shape = read_size(name, size, named)
-        return _made(name, shape, dtype, out, requires_grad, lambda tensor: getattr(tensor, fill)(generator=generator))
+        return drawn_tensor(name, shape, dtype, out, requires_grad, lambda tensor: getattr(tensor, fill)(generator=generator))
 
     def made_like(
         input: Tensor,
@@ -250,7 +250,7 @@ def randint(
             f"randint(): argument 'size' (position {2 if len(args) == 2 else 3}) must be tuple of ints, not {type(rest).__name__}"
         )
     shape = read_size("randint", (tuple(rest),), {})
-    return _made(
+    return drawn_tensor(
         "randint",
         shape,
         dtype,
@@ -343,7 +343,7 @@ def randperm(
     def fill(tensor: Tensor) -> None:
         tensor._memory()[...] = sampling.randperm(engine, count, kind)
 
-    return _made("randperm", (count,), wanted, out, requires_grad, fill)
+    return drawn_tensor("randperm", (count,), wanted, out, requires_grad, fill)
 
 
 @function(out=True)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, numpy_dtype, type_name
-from ndgrad.base.shapes import as_int, as_shape, contiguous_strides, infer_shape, sizes_given, view_strides, wrap_dim, wrap_dims
+from ndgrad.base.shapes import as_int, as_shape, infer_shape, sizes_given, view_strides, wrap_dim, wrap_dims
 from ndgrad.base.shapes import broadcast_shapes as common_shape
 from ndgrad.base.size import Size, as_size
+from ndgrad.base.storage import element_strides
 from ndgrad.base.types import Array, Shape
 from ndgrad.core.tensor import INFERENCE, Tensor, wrap
 from ndgrad.kernels.striding import laid_out, strided
@@ -23,15 +24,6 @@ EXPAND_REFUSED = (
     "The expanded size of the tensor ({}) must match the existing size ({}) at non-singleton dimension {}.  "
     "Target sizes: {}.  Tensor sizes: {}"
 )
-
-
-def element_strides(array: Any) -> tuple[int, ...]:
-    """Strides in elements, row-major for an empty array that NumPy gave none."""
-    steps: tuple[int, ...] = array.strides
-    if array.size == 0 and not any(steps):
-        return contiguous_strides(array.shape)
-    width = array.itemsize
-    return tuple(step // width for step in steps)
 
 
 # ---------------------------------------------------------------- sums that undo broadcasting
