@@ -14,34 +14,22 @@ from typing import Any
 class Modes:
     """The switches of one thread. Never changed once made: setting one makes another instance."""
 
-    __slots__ = ("anomaly", "grad", "inference", "interceptors", "saved_hooks", "special")
+    __slots__ = ("grad", "inference", "interceptors", "special")
 
     grad: bool
     inference: bool
-    anomaly: Any
-    saved_hooks: tuple[Any, ...]
-    interceptors: tuple[Any, ...]
+    interceptors: tuple[Any, ...]  # called with every operation and its result
     special: bool  # whether anything but grad mode is unusual, so that the fast lanes must stand aside
 
-    def __init__(
-        self,
-        grad: bool = True,
-        inference: bool = False,
-        anomaly: Any = None,
-        saved_hooks: tuple[Any, ...] = (),
-        interceptors: tuple[Any, ...] = (),
-    ) -> None:
+    def __init__(self, grad: bool = True, inference: bool = False, interceptors: tuple[Any, ...] = ()) -> None:
         self.grad = grad
         self.inference = inference
-        self.anomaly = anomaly
-        self.saved_hooks = saved_hooks
         self.interceptors = interceptors
-        self.special = inference or anomaly is not None or bool(saved_hooks) or bool(interceptors)
+        self.special = inference or bool(interceptors)
 
     def replace(self, name: str, value: Any) -> Modes:
         """The same switches but one."""
-        names = ("grad", "inference", "anomaly", "saved_hooks", "interceptors")
-        return Modes(*(value if other == name else getattr(self, other) for other in names))
+        return Modes(*(value if other == name else getattr(self, other) for other in ("grad", "inference", "interceptors")))
 
 
 default = Modes()
