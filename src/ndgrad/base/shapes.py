@@ -38,6 +38,17 @@ def expands(shape: Shape, to: Shape) -> bool:
     return lead >= 0 and all(size in (1, wide) for size, wide in zip(shape, to[lead:], strict=True))
 
 
+def check_expandable(shape: Shape, to: Sequence[int]) -> None:
+    """Refuse to widen a dim of another size than 1; -1 leaves a dim as it is. Whether `to` has enough dims is for the caller to see."""
+    lead = len(to) - len(shape)
+    for axis in range(len(to) - 1, max(lead, 0) - 1, -1):
+        if shape[axis - lead] not in (1, to[axis]) and to[axis] != -1:
+            raise RuntimeError(
+                f"The expanded size of the tensor ({to[axis]}) must match the existing size ({shape[axis - lead]}) at non-singleton "
+                f"dimension {axis}.  Target sizes: {list(to)}.  Tensor sizes: {list(shape)}"
+            )
+
+
 def as_list(shapes: Iterable[Sequence[int]]) -> Iterable[list[int]]:
     return (list(shape) for shape in shapes)
 

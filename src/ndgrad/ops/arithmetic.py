@@ -26,7 +26,8 @@ def _zeros(g: Tensor) -> Tensor:
 rule_helper("zero_map", np.zeros_like, _zeros)
 
 
-def _zero(xp: Any, g: Any) -> Any:
+def zero(xp: Any, g: Any) -> Any:
+    """The rule of an operand that does not matter, or only where the result jumps."""
     return xp.zero_map(g)
 
 
@@ -267,7 +268,7 @@ div_floor = elementwise(
     node_name="DivBackward2",
     public=False,
     check=unsupported("div_floor_cpu", "bc"),
-    partials=[_zero, _zero],
+    partials=[zero, zero],
     doc="The quotient rounded down.",
 )
 div_trunc = elementwise(
@@ -276,7 +277,7 @@ div_trunc = elementwise(
     node_name="DivBackward2",
     public=False,
     check=unsupported("div_trunc_cpu", "bc"),
-    partials=[_zero, _zero],
+    partials=[zero, zero],
     doc="The quotient rounded towards 0.",
 )
 

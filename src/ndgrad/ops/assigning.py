@@ -9,6 +9,7 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import can_cast, type_name
 from ndgrad.base.quiet import Quiet, run_quietly
+from ndgrad.base.shapes import expands
 from ndgrad.base.types import Shape
 from ndgrad.core.inplace import check_overlap, check_recorded, check_target, check_writable, finish, shadow, write
 from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
@@ -156,8 +157,7 @@ def put_at(target: Tensor, advanced: Advanced, value: Tensor, accumulate: bool, 
 
 def _check_value(value: Tensor, shape: Shape) -> None:
     own = value._a.shape
-    lead = len(shape) - len(own)
-    if lead < 0 or any(size not in (1, wide) for size, wide in zip(own, shape[lead:], strict=True)):
+    if not expands(own, shape):
         raise RuntimeError(
             f"shape mismatch: value tensor of shape {list(own)} cannot be broadcast to indexing result of shape {list(shape)}"
         )

@@ -15,13 +15,10 @@ from ndgrad.core.primitive import operand_error
 from ndgrad.core.tensor import Tensor, mark_modified
 from ndgrad.kernels.scalars import integer_kernel
 from ndgrad.ops.arguments import check_tensor
+from ndgrad.ops.arithmetic import zero
 from ndgrad.ops.declare import FLOAT, Operation, elementwise, function, nondifferentiable
 from ndgrad.ops.filling import writes_silently
 from ndgrad.ops.refusals import forbidden, no_derivative, unsupported
-
-
-def _zero(xp: Any, g: Any) -> Any:
-    return xp.zero_map(g)
 
 
 # ---------------------------------------------------------------- the larger and the smaller
@@ -101,7 +98,7 @@ copysign_tensors = elementwise(
     policy=FLOAT,
     public=False,
     check=_no_complex_copysign,
-    partials=[_by_copysign, _zero],
+    partials=[_by_copysign, zero],
 )
 copysign_number = elementwise(
     np.copysign,
@@ -403,7 +400,7 @@ nextafter_tensors = elementwise(
     node_name="NextafterBackward0",
     public=False,
     check=unsupported("nextafter_cpu", "buic"),
-    partials=[lambda xp, g, x, y: xp.masked_keep(g, xp.ne(x, y)), _zero],
+    partials=[lambda xp, g, x, y: xp.masked_keep(g, xp.ne(x, y)), zero],
     doc="The next number of the dtype after input, towards other.",
 )
 nextafter = _tensor_only(nextafter_tensors, "nextafter", in_place=True)

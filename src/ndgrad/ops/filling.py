@@ -10,25 +10,22 @@ from ndgrad.base import modes
 from ndgrad.core.inplace import in_place
 from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
 from ndgrad.kernels.scalars import scalar_of
+from ndgrad.ops.arithmetic import zero
 from ndgrad.ops.declare import Operation, elementwise, function
-
-
-def _zero(xp: Any, g: Any) -> Any:
-    return xp.zero_map(g)
 
 
 def _number_fill(name: str, node_name: str) -> Operation:
     def kernel(x: Any, *, value: Any) -> Any:
         return np.full_like(x, scalar_of(value, x.dtype))
 
-    return elementwise(kernel, name=name, node_name=node_name, policy="keep", public=False, partials=[_zero])
+    return elementwise(kernel, name=name, node_name=node_name, policy="keep", public=False, partials=[zero])
 
 
 def _tensor_fill(name: str, node_name: str) -> Operation:
     def kernel(x: Any, y: Any) -> Any:
         return np.full_like(x, y.astype(x.dtype))
 
-    return elementwise(kernel, name=name, node_name=node_name, policy="keep", public=False, partials=[_zero, lambda xp, g: g])
+    return elementwise(kernel, name=name, node_name=node_name, policy="keep", public=False, partials=[zero, lambda xp, g: g])
 
 
 _fill_number = _number_fill("fill_number", "FillBackward0")

@@ -10,13 +10,14 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import cpp_name, type_name
 from ndgrad.base.quiet import run_quietly
-from ndgrad.base.shapes import broadcast_shapes
+from ndgrad.base.shapes import broadcast_shapes, check_expandable
 from ndgrad.base.types import Array
 from ndgrad.core.inplace import check_recorded, check_target, check_writable, shadow
 from ndgrad.core.inplace import finish as finish_write
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import distributions
 from ndgrad.ops.arguments import check_tensor
+from ndgrad.ops.arithmetic import zero
 from ndgrad.ops.creation import finish, read_size
 from ndgrad.ops.declare import Operation, function, general
 from ndgrad.ops.random_numbers import Generator, drawn_tensor, engine_of, read_int
@@ -29,8 +30,7 @@ def _erasing(name: str, node_name: str) -> Operation:
         return x
 
     kernel.__name__ = name
-    rule = lambda xp, g: xp.zero_map(g)  # noqa: E731  one line for both modes
-    return general(vjp=[rule], node_name=node_name, jvp=lambda xp, tangents: xp.zero_map(tangents[0]))(kernel)
+    return general(vjp=[zero], node_name=node_name, jvp=lambda xp, tangents: xp.zero_map(tangents[0]))(kernel)
 
 
 def _fill(self: Any, name: str, history: Any, draw: Callable[[Array], Any]) -> Tensor:
@@ -245,14 +245,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
 
 
 def _probabilities(p: Tensor, shape: tuple[int, ...]) -> Array:
-    given = p._a.shape
-    lead = len(shape) - len(given)
-    for axis in range(len(shape) - 1, max(lead, 0) - 1, -1):
-        if given[axis - lead] not in (1, shape[axis]):
-            raise RuntimeError(
-                f"The expanded size of the tensor ({shape[axis]}) must match the existing size ({given[axis - lead]}) at non-singleton "
-                f"dimension {axis}.  Target sizes: {list(shape)}.  Tensor sizes: {list(given)}"
-            )
+    check_expandable(p._a.shape, shape)
     if p._a.dtype.kind != "f":
         raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{type_name(p.dtype)}'")
     probabilities = np.asarray(p._a)
@@ -285,7 +278,7 @@ _normal_of_std = _erasing("normal_of_std_history", "NormalBackward2")
 
 
 @general(
-    vjp=[lambda xp, g: xp.zero_map(g), lambda xp, g: xp.zero_map(g)],
+    vjp=[zero, zero],
     node_name="NormalBackward3",
     jvp=lambda xp, tangents: _no_tangent(xp, tangents),
 )

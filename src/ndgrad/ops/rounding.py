@@ -10,13 +10,10 @@ from ndgrad.base.dtypes import get_default_dtype
 from ndgrad.base.shapes import as_int
 from ndgrad.core.inplace import ufunc_in_place
 from ndgrad.core.tensor import Tensor
+from ndgrad.ops.arithmetic import zero
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import PROMOTE, elementwise, function, general, nondifferentiable
 from ndgrad.ops.refusals import both, forbidden, holds_complex, unsupported
-
-
-def _zero(xp: Any, g: Any) -> Any:
-    return xp.zero_map(g)
 
 
 # ---------------------------------------------------------------- sizes and signs
@@ -51,7 +48,7 @@ sgn = general(
 sign = elementwise(
     _direction_of,
     name="sign",
-    partials=[_zero],
+    partials=[zero],
     check=forbidden(
         "c", "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.", NotImplementedError
     ),
@@ -128,7 +125,7 @@ def _integral(ufunc: Any) -> Any:
 
 def _rounding(ufunc: Any, name: str, doc: str, **facts: Any) -> Any:
     check = both(forbidden("c", f"{name} is not supported for complex inputs", NotImplementedError), unsupported(f"{name}_vml_cpu", "b"))
-    return elementwise(_integral(ufunc), name=facts.pop("primitive", name), partials=[_zero], check=check, doc=doc, **facts)
+    return elementwise(_integral(ufunc), name=facts.pop("primitive", name), partials=[zero], check=check, doc=doc, **facts)
 
 
 floor = _rounding(np.floor, "floor", "The largest integer that is not above the element.")
@@ -139,7 +136,7 @@ round_even = _rounding(
 )
 
 
-@elementwise(name="round_decimals", node_name="RoundBackward1", public=False, partials=[_zero], check=unsupported("round_cpu", "buic"))
+@elementwise(name="round_decimals", node_name="RoundBackward1", public=False, partials=[zero], check=unsupported("round_cpu", "buic"))
 def round_decimals(x: Any, *, decimals: int) -> Any:
     """The nearest multiple of a power of ten."""
     # powers with positive exponents are exact

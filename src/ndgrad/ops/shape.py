@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, numpy_dtype, type_name
-from ndgrad.base.shapes import as_int, as_shape, infer_shape, sizes_given, view_strides, wrap_dim, wrap_dims
+from ndgrad.base.shapes import as_int, as_shape, check_expandable, infer_shape, sizes_given, view_strides, wrap_dim, wrap_dims
 from ndgrad.base.shapes import broadcast_shapes as common_shape
 from ndgrad.base.size import Size, as_size
 from ndgrad.base.storage import element_strides
@@ -435,21 +435,16 @@ def expand(self: Tensor, *args: Any, size: Any = None, implicit: bool = False) -
             f"expand(torch.{LEGACY_NAMES[self.dtype]}{{{list(shape)}}}, size={list(wanted)}): the number of sizes provided ({len(wanted)}) "
             f"must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
         )
-    full: list[int] = []
-    for axis in range(len(wanted) - 1, -1, -1):
-        width = wanted[axis]
-        own = shape[axis - lead] if axis >= lead else None
-        if width == -1:
-            if own is None:
-                raise RuntimeError(
-                    f"The expanded size of the tensor ({width}) isn't allowed in a leading, non-existing dimension {axis}; "
-                    f"sizes: {list(wanted)}"
-                )
-            width = own
-        if own is not None and own not in (1, width):
-            raise RuntimeError(EXPAND_REFUSED.format(width, own, axis, list(wanted), list(shape)))
-        full.append(width)
-    return expand_to(self, shape=tuple(full[::-1]))
+    check_expandable(shape, wanted)
+    if -1 in wanted:
+        if -1 in wanted[:lead]:
+            axis = max(axis for axis in range(lead) if wanted[axis] == -1)
+            raise RuntimeError(
+                f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {axis}; sizes: {list(wanted)}"
+            )
+        kept = [own if width == -1 else width for own, width in zip(shape, wanted[lead:], strict=True)]
+        wanted = (*wanted[:lead], *kept)
+    return expand_to(self, shape=wanted)
 
 
 @function

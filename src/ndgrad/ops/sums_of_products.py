@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import cpp_name, from_numpy_dtype, type_name
+from ndgrad.base.shapes import check_expandable
 from ndgrad.core.primitive import raw, result_dtype
 from ndgrad.core.pulls import Rule
 from ndgrad.core.tensor import Tensor
@@ -103,19 +104,13 @@ _addbmm = _sum_of_product(
 def _check_start(input: Tensor, shape: tuple[int, ...]) -> None:
     """Refuse what cannot be broadcast to the product it is added to."""
     given = input._a.shape
-    lead = len(shape) - len(given)
-    if lead < 0:
+    if len(given) > len(shape):
         kind = f"torch.{type_name(input.dtype)}Tensor"
         raise RuntimeError(
             f"expand({kind}{{{list(given)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be greater or equal to "
             f"the number of dimensions in the tensor ({len(given)})"
         )
-    for axis in range(len(shape) - 1, lead - 1, -1):
-        if given[axis - lead] not in (1, shape[axis]):
-            raise RuntimeError(
-                f"The expanded size of the tensor ({shape[axis]}) must match the existing size ({given[axis - lead]}) at non-singleton "
-                f"dimension {axis}.  Target sizes: {list(shape)}.  Tensor sizes: {list(given)}"
-            )
+    check_expandable(given, shape)
 
 
 def _check_factors(function: str, kind: Any, **factors: Any) -> None:
