@@ -25,7 +25,7 @@ from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Payload
 from ndgrad.core.node import CONSTANT, Node, Port, backward_name, tick
 from ndgrad.core.protocols import Operations
-from ndgrad.core.pulls import Rule, short_pull
+from ndgrad.core.pulls import Rule, pull_through, short_pull
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.core.views import View
 
@@ -150,39 +150,17 @@ class Primitive:
         return found
 
     def _node_class(self, conjugates: bool) -> type[Node]:
-        primitive, joint, plans, rules = self, self.joint, self.plans, self.rules
-
-        def arguments(node: Node, values: Any, plan: list[tuple[int, str]]) -> list[Any]:
-            params: Any = node.params
-            return [values[at] if at >= 0 else params[name] for at, name in plan]
-
-        def pull_through(xp: Any, node: Node, values: Any, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-            if joint is not None:
-                found: tuple[Any, ...] = joint(xp, g, tuple(edge is not None for edge in parents), *arguments(node, values, plans[0]))
-                return found
-            if conjugates:
-                g = xp.conj(g)
-            cotangents = [
-                None if edge is None or rule is None else rule(xp, g, *arguments(node, values, plan))
-                for edge, rule, plan in zip(parents, rules, plans, strict=False)
-            ]
-            if conjugates:
-                return tuple(None if c is None else xp.conj(c) for c in cotangents)
-            return tuple(cotangents)
+        primitive, joint, rules, plans = self, self.joint, self.rules, self.plans
+        through = pull_through(joint, rules, plans, conjugates)
 
         def pull_any(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-            return pull_through(raw, self, None if self.saved is None else self.check(), g, parents)
-
-        usual = joint is None and not conjugates
-        pull = short_pull(raw, rules, plans) if usual else pull_any
+            return through(raw, self, None if self.saved is None else self.check(), g, parents)
 
         def pull_recorded(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-            values: list[Any] = []
-            if self.saved is not None:
-                self.check()
-                for index in range(len(self.residuals)):
-                    values += (self.residual_tensor(index), None, None)
-            return pull_through(recorded, self, values, g, parents)
+            values: list[Any] = []  # three entries for each residual, as in `saved`
+            for index in range(0 if self.saved is None else len(self.residuals)):
+                values += (self.residual_tensor(index), None, None)
+            return through(recorded, self, values, g, parents)
 
         def edge_of(self: Node, residual: str) -> Any:
             return self.parents[primitive.operands.index(residual)]
@@ -194,7 +172,7 @@ class Primitive:
             "residuals": primitive.residuals,
             "outputs": primitive.outputs,
             "shown": None if joint or self.variadic or None not in rules else tuple(i for i, rule in enumerate(rules) if rule),
-            "pull": pull,
+            "pull": pull_any if joint or conjugates else short_pull(raw, rules, plans),
             "pull_recorded": pull_recorded,
             "edge_of": edge_of,
         }

@@ -1,4 +1,5 @@
-"""How a node of an ordinary backward runs its rules: the common shapes of rules each have a function without loops."""
+"""How a node runs its rules: `pull_through` for all there is, and for an ordinary backward through the common shapes of rules a function
+without loops for each."""
 
 from __future__ import annotations
 
@@ -11,6 +12,31 @@ Rule = Callable[..., Any]
 #: What a rule's parameter is: its place in the node's `saved`, or -1 and the name of a parameter of the operation.
 Plan = list[tuple[int, str]]
 Pull = Callable[[Node, Any, tuple[Any, ...]], tuple[Any, ...]]
+
+#: The same for either namespace: `xp`, the node, its residuals' values (payloads or tensors), the cotangent, the parents.
+PullThrough = Callable[[Any, Node, Any, Any, tuple[Any, ...]], tuple[Any, ...]]
+
+
+def pull_through(joint: Rule | None, rules: tuple[Rule | None, ...], plans: list[Plan], conjugates: bool) -> PullThrough:
+    """What runs one rule per operand, or the joint one; where numbers may be complex, a rule without conjugates between two of them."""
+
+    def arguments(node: Node, values: Any, plan: Plan) -> list[Any]:
+        params: Any = node.params
+        return [values[at] if at >= 0 else params[name] for at, name in plan]
+
+    def through(xp: Any, node: Node, values: Any, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        if joint is not None:
+            found: tuple[Any, ...] = joint(xp, g, tuple([edge is not None for edge in parents]), *arguments(node, values, plans[0]))
+            return found
+        if conjugates:
+            g = xp.conj(g)
+        cotangents = [
+            None if edge is None or rule is None else rule(xp, g, *arguments(node, values, plan))
+            for edge, rule, plan in zip(parents, rules, plans, strict=False)
+        ]
+        return tuple([None if c is None else xp.conj(c) for c in cotangents] if conjugates else cotangents)
+
+    return through
 
 
 def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan]) -> Pull:
@@ -73,7 +99,7 @@ def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan]) -> P
 
 
 def long_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan]) -> Pull:
-    """The same for rules that need more."""
+    """The same for rules that need more, without what `pull_through` is asked beside."""
     planned = list(zip(rules, plans, strict=True))
 
     def pull_any(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
