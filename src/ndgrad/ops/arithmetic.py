@@ -11,6 +11,7 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.core.inplace import in_place, ufunc_in_place
 from ndgrad.core.primitive import quiet_run, result_dtype
+from ndgrad.core.saved import constant, number
 from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import FLOAT, elementwise, function, rule_helper
@@ -52,6 +53,7 @@ add_tensors = elementwise(
     np.add,
     name="add_tensors",
     node_name="AddBackward0",
+    saved={"alpha": constant(1)},
     public=False,
     on_scalars=operator.add,
     partials=[lambda xp, g: g, lambda xp, g: g],
@@ -61,6 +63,7 @@ sub_tensors = elementwise(
     np.subtract,
     name="sub_tensors",
     node_name="SubBackward0",
+    saved={"alpha": constant(1)},
     public=False,
     on_scalars=operator.sub,
     check=_no_bool_difference,
@@ -70,7 +73,11 @@ sub_tensors = elementwise(
 
 
 @elementwise(
-    name="add_scaled", node_name="AddBackward0", public=False, partials=[lambda xp, g: g, lambda xp, g, alpha: xp.scaled(g, alpha=alpha)]
+    name="add_scaled",
+    node_name="AddBackward0",
+    public=False,
+    saved={"alpha": "alpha"},
+    partials=[lambda xp, g: g, lambda xp, g, alpha: xp.scaled(g, alpha=alpha)],
 )
 def add_scaled(x: Any, y: Any, *, alpha: Any) -> Any:
     """x + alpha * y."""
@@ -80,6 +87,7 @@ def add_scaled(x: Any, y: Any, *, alpha: Any) -> Any:
 @elementwise(
     name="sub_scaled",
     node_name="SubBackward0",
+    saved={"alpha": "alpha"},
     public=False,
     check=_no_bool_difference,
     partials=[lambda xp, g: g, lambda xp, g, alpha: -xp.scaled(g, alpha=alpha)],
@@ -90,7 +98,12 @@ def sub_scaled(x: Any, y: Any, *, alpha: Any) -> Any:
 
 
 @elementwise(
-    name="scaled", policy="keep", public=False, node_name="MulBackward0", partials=[lambda xp, g, alpha: xp.scaled(g, alpha=alpha)]
+    name="scaled",
+    policy="keep",
+    public=False,
+    node_name="MulBackward0",
+    saved={"other": "alpha"},
+    partials=[lambda xp, g, alpha: xp.scaled(g, alpha=alpha)],
 )
 def scaled(x: Any, *, alpha: Any) -> Any:
     """The operand times a Python number."""
@@ -104,7 +117,10 @@ def _rsub(x: Any, y: Any) -> Any:
 def _rsub_node(name: str, *, second: bool) -> Callable[..., Tensor]:
     partials = [lambda xp, g: -g, (lambda xp, g: g) if second else None]
     node = "RsubBackward0" if second else "RsubBackward1"
-    return elementwise(_rsub, name=name, node_name=node, public=False, check=_no_bool_difference, partials=partials, doc="y - x.")
+    saved = {"alpha": constant(1)}
+    return elementwise(
+        _rsub, name=name, node_name=node, public=False, check=_no_bool_difference, partials=partials, saved=saved, doc="y - x."
+    )
 
 
 rsub_tensors = _rsub_node("rsub_tensors", second=True)
@@ -255,6 +271,7 @@ div_number = elementwise(
     np.true_divide,
     name="div_number",
     node_name="DivBackward1",
+    saved={"other": number("y")},
     public=False,
     policy=FLOAT,
     partials=[lambda xp, g, y: g / y],
@@ -267,6 +284,7 @@ div_floor = elementwise(
     public=False,
     check=unsupported("div_floor_cpu", "bc"),
     partials=[_zero, _zero],
+    saved={"rounding_mode": constant("floor")},
     doc="The quotient rounded down.",
 )
 div_trunc = elementwise(
@@ -276,6 +294,7 @@ div_trunc = elementwise(
     public=False,
     check=unsupported("div_trunc_cpu", "bc"),
     partials=[_zero, _zero],
+    saved={"rounding_mode": constant("trunc")},
     doc="The quotient rounded towards 0.",
 )
 

@@ -27,7 +27,7 @@ from ndgrad.ops.shape import expand_to, unsqueeze_dim, view_as_shape
 
 
 # ---------------------------------------------------------------- other orders
-@linear(transpose=lambda xp, g, dims: xp.flip_dims(g, dims=dims), node_name="FlipBackward0")
+@linear(transpose=lambda xp, g, dims: xp.flip_dims(g, dims=dims), node_name="FlipBackward0", saved={"dims": "dims"})
 def flip_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
     """Some dims backwards."""
     if not x.ndim:
@@ -68,6 +68,7 @@ def reverse(self: Tensor) -> Tensor:
 @linear(
     transpose=lambda xp, g, shifts, dims: xp.roll_dims(g, shifts=tuple(-shift for shift in shifts), dims=dims),
     node_name="RollBackward0",
+    saved={"dims": "dims"},
 )
 def roll_dims(x: Any, *, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
     """Elements shifted along dims, or (without dims) along the flat tensor; what leaves at one end comes in at the other."""
@@ -87,7 +88,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     return roll_dims(input, shifts=by, dims=wrapped if input._a.ndim else ())
 
 
-@linear(transpose=lambda xp, g, k, dims: xp.rotate(g, k=-k, dims=dims), node_name="Rot90Backward0")
+@linear(transpose=lambda xp, g, k, dims: xp.rotate(g, k=-k, dims=dims), node_name="Rot90Backward0", saved={"dims": "dims"})
 def rotate(x: Any, *, k: int, dims: tuple[int, int]) -> Any:
     """Quarter turns in the plane of two dims."""
     first, second = dims
@@ -338,6 +339,7 @@ def _check_part(have: Shape, want: Shape) -> None:
         lambda xp, g, dim, start, stop, step: xp.slice_range(g, dim=dim, start=start, stop=stop, step=step),
     ],
     node_name="SliceScatterBackward0",
+    saved={"end": "stop"},
 )
 def slice_replaced(x: Any, src: Any, *, dim: int, start: int, stop: int, step: int) -> Any:
     """A copy of `x` with `src` in a range of a dim."""

@@ -89,14 +89,14 @@ def squeeze_all(x: Any) -> Any:
     return np.squeeze(laid_out(x))
 
 
-@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward1")
+@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward1", saved={"dim": "dim"})
 def squeeze_dim(x: Any, *, dim: int) -> Any:
     """Without one dim, if its size is 1."""
     x = laid_out(x)
     return np.squeeze(x, dim) if x.ndim and x.shape[dim] == 1 else x[...]
 
 
-@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward2")
+@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward2", saved={"dim": "dims"})
 def squeeze_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
     """Without those of `dims` whose size is 1."""
     x = laid_out(x)
@@ -137,7 +137,9 @@ def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(found)
 
 
-@linear(transpose=lambda xp, g, dims: xp.permute_dims(g, dims=_inverse(dims)), view=True, node_name="PermuteBackward0")
+@linear(
+    transpose=lambda xp, g, dims: xp.permute_dims(g, dims=_inverse(dims)), view=True, node_name="PermuteBackward0", saved={"dims": "dims"}
+)
 def permute_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
     """The dims in another order."""
     return laid_out(x).transpose(dims)
