@@ -41,6 +41,7 @@ relu = elementwise(
     _relu,
     name="relu",
     check=both(_no_complex_clamp, forbidden("b", "Boolean inputs not supported for relu")),
+    out=False,
     partials=[lambda xp, g, out: xp.masked_keep(g, _above(xp, out, 0))],
     domain=(0.2, 2),
     doc="Every element, or 0 where it is negative.",
@@ -223,7 +224,8 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
 
 # ---------------------------------------------------------------- exponential below 0
 def _elu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
-    return np.maximum(x, 0) * scale + np.expm1(np.minimum(x, 0) * input_scale) * (alpha * scale)
+    below = np.expm1(np.minimum(0, x) * input_scale) * (alpha * scale)  # of two zeros the second: -0 stays -0
+    return np.where(x > 0, x * scale, below)
 
 
 def _by_elu(xp: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:

@@ -11,7 +11,7 @@ from ndgrad.base.types import Shape
 from ndgrad.core.saved import constant, operand_shape
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.striding import address, laid_out, owner_of, strided
-from ndgrad.ops.declare import function, linear, several_outputs
+from ndgrad.ops.declare import function, linear, recorded, several_outputs
 from ndgrad.ops.shape import element_strides
 
 ALL = slice(None)
@@ -111,6 +111,12 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if begin + length > size:
         raise RuntimeError(f"start ({begin}) + length ({length}) exceeds dimension size ({size}).")
     return slice_range(input, dim=axis, start=begin, stop=begin + length, step=1)
+
+
+@function(out=True)
+def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """`length` positions of a dim from `start`: a copy."""
+    return recorded.clone(narrow(input, dim, start, length))
 
 
 def range_of(start: Any, stop: Any, size: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
 from ndgrad.kernels.striding import address, dense_empty, owner_of, strided
 from ndgrad.ops import pieces
 from ndgrad.ops import shape as shapes
+from ndgrad.ops.arguments import wrong
 from ndgrad.ops.conversion import clone_strided
 from ndgrad.ops.creation import finish
 from ndgrad.ops.declare import function, general, linear
@@ -221,13 +222,19 @@ def upper_triangle(x: Any, *, diagonal: int) -> Any:
 @function(in_place=True, out=True)
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Matrices with zeros above a diagonal."""
-    return lower_triangle(_matrix(input, "tril"), diagonal=diagonal)
+    return lower_triangle(_matrix(input, "tril"), diagonal=_whole("tril", diagonal))
 
 
 @function(in_place=True, out=True)
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Matrices with zeros below a diagonal."""
-    return upper_triangle(_matrix(input, "triu"), diagonal=diagonal)
+    return upper_triangle(_matrix(input, "triu"), diagonal=_whole("triu", diagonal))
+
+
+def _whole(name: str, diagonal: Any) -> int:
+    if not hasattr(diagonal, "__index__"):
+        wrong(name, "diagonal", "int", diagonal)
+    return as_int(diagonal, "diagonal")
 
 
 def _matrix(input: Tensor, name: str) -> Tensor:

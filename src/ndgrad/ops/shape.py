@@ -370,6 +370,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """One dim split into several, whose sizes must multiply to its own; one of them may be -1."""
     shape = input._a.shape
+    if not shape:
+        raise RuntimeError(f"unflatten got an unexpected error: Dimension specified as {dim} but tensor has no dimensions")
     axis = wrap_dim(dim, len(shape))
     wanted = as_shape((sizes,) if isinstance(sizes, (list, tuple)) else sizes, "sizes")
     if not wanted:
@@ -393,8 +395,10 @@ def ravel(input: Tensor) -> Tensor:
 
 # ---------------------------------------------------------------- dims of size 1
 @function
-def squeeze(input: Tensor, dim: Any = None) -> Tensor:
-    """Without dims of size 1: all of them, one, or those of a tuple."""
+def squeeze(input: Tensor, dim: Any = None, *dims: int) -> Tensor:
+    """Without dims of size 1: all of them, one, or several, given one by one or as a tuple."""
+    if dims:
+        dim = (dim, *dims)
     if dim is None:
         return squeeze_all(input)
     rank = input._a.ndim
