@@ -21,6 +21,7 @@ CASES = [
     *(f"{LOGITS}(T.tensor([{x}]), T.tensor([{y}]))" for x in ("T.inf", "-T.inf", "T.nan", "3e38", "-3e38") for y in (0.0, 0.5, 1.0)),
     *(f"{LOGITS}(T.full((100,), {x}), T.full((100,), {y}))" for x in ("T.inf", "-T.inf", "-90.0") for y in (0.0, 1.0)),
     *(f"1 / T.nn.functional.{name}(T.tensor(-0.0))" for name in ("elu", "selu", "celu", "relu")),
+    *(f"1 / T.nn.functional.{name}(T.full(({size},), -0.0))" for name in ("elu", "selu") for size in (7, 64, 5000)),
     *(f"T.nn.functional.{name}(T.tensor([T.nan, T.inf, -T.inf]))" for name in ("elu", "selu", "celu")),
     *("1 / T.tensor(-0.0).erfinv()", "T.tensor([-1.0, 1.0, 2.0]).erfinv()", "T.tensor([1.0, 0, 2]).norm(0)", "T.ones(2, 3).norm(0, 0)"),
     f"{HUBER}(T.tensor([1.0, 2]), T.tensor([3.0, 5], dtype=T.float64))",

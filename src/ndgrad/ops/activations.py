@@ -224,8 +224,8 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
 
 # ---------------------------------------------------------------- exponential below 0
 def _elu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
-    below = np.expm1(np.minimum(0, x) * input_scale) * (alpha * scale)  # of two zeros the second: -0 stays -0
-    return np.where(x > 0, x * scale, below)
+    # of two zeros NumPy takes the second: -0 stays -0
+    return np.maximum(0, x) * scale + np.expm1(np.minimum(0, x) * input_scale) * (alpha * scale)
 
 
 def _by_elu(xp: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:
