@@ -189,6 +189,10 @@ def test_nodes_as_users_see_them():
     assert node._saved_other.tolist() == [1.0, 2.0]
     assert (y * 3).grad_fn._saved_other.item() == 3
     assert x.exp().grad_fn._saved_result.grad_fn.name() == "ExpBackward0"
+    assert x.pow(2).grad_fn._saved_exponent == 2
+    assert x.sum(0).grad_fn._saved_dim == (0,)
+    assert [name for name in dir(node) if "saved_" in name] == ["_raw_saved_other", "_raw_saved_self", "_saved_other", "_saved_self"]
+    assert not hasattr(x.sum(0).grad_fn, "_raw_saved_dim")
     with pytest.raises(AttributeError, match="'MulBackward0' object has no attribute '_saved_nothing'"):
         _ = node._saved_nothing
     y.sum().backward()

@@ -12,6 +12,7 @@ from ndgrad import cuda as cuda
 from ndgrad import linalg as linalg
 from ndgrad import nn as nn
 from ndgrad import random as random
+from ndgrad import special as special
 from ndgrad.autograd import enable_grad as enable_grad
 from ndgrad.autograd import inference_mode as inference_mode
 from ndgrad.autograd import no_grad as no_grad
@@ -71,6 +72,16 @@ from ndgrad.base.threads import set_num_threads as set_num_threads
 from ndgrad.compat import install_as_torch as install_as_torch
 from ndgrad.core.printing import set_printoptions as set_printoptions
 from ndgrad.core.tensor import Tensor as Tensor
+from ndgrad.nn.functional.native import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from ndgrad.nn.functional.native import cosine_embedding_loss as cosine_embedding_loss
+from ndgrad.nn.functional.native import embedding as embedding
+from ndgrad.nn.functional.native import hinge_embedding_loss as hinge_embedding_loss
+from ndgrad.nn.functional.native import kl_div as kl_div
+from ndgrad.nn.functional.native import layer_norm as layer_norm
+from ndgrad.nn.functional.native import margin_ranking_loss as margin_ranking_loss
+from ndgrad.nn.functional.native import poisson_nll_loss as poisson_nll_loss
+from ndgrad.nn.functional.native import rms_norm as rms_norm
+from ndgrad.nn.functional.native import triplet_margin_loss as triplet_margin_loss
 from ndgrad.ops import functions as _functions
 from ndgrad.ops.legacy import legacy_types as _legacy_types
 from ndgrad.ops.legacy import set_default_tensor_type as set_default_tensor_type

@@ -29,8 +29,8 @@ caller = sys._getframe  # the only way to see a caller
 apply: Callable[..., Tensor] = apply_any  # every primitive in a lane has one output
 
 
-def unary_lane(primitive: Primitive) -> Callable[..., Tensor]:
-    """The public function of an elementwise primitive of one operand and no parameters."""
+def unary_lane(primitive: Primitive, *, takes_out: bool = True) -> Callable[..., Tensor]:
+    """The public function of an elementwise primitive of one operand and no parameters, with `out=` where `takes_out`."""
     kernel, Backward, run = primitive.kernel, primitive.Node, quiet_run
     saves_x, saves_out = "x" in primitive.residuals, "out" in primitive.residuals
     differentiable = primitive.differentiable
@@ -39,6 +39,8 @@ def unary_lane(primitive: Primitive) -> Callable[..., Tensor]:
 
     def lane(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         if out is not None:
+            if not takes_out:
+                raise TypeError(f"{primitive.title}() got an unexpected keyword argument 'out'")
             return write_out(out, lane(input), primitive.name)
         records = differentiable
         if exceptional:

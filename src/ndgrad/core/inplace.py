@@ -44,10 +44,13 @@ def in_place(function: Callable[..., Any], name: str, *, copies: bool = False, z
     return twin
 
 
-def ufunc_in_place(kernel: Any, function: Callable[..., Any], name: str, *, zero: bool = False) -> Callable[..., Tensor]:
+def ufunc_in_place(
+    kernel: Any, function: Callable[..., Any], name: str, *, zero: bool = False, takes_numbers: bool = True
+) -> Callable[..., Tensor]:
     """The same for an operation that is one NumPy ufunc: where nothing is recorded the ufunc writes straight into the memory."""
     general = in_place(function, name, zero=zero)
     unary = kernel.nin == 1
+    numbers = (float, int) if takes_numbers else ()
 
     def twin(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         array = self._a
@@ -72,7 +75,7 @@ def ufunc_in_place(kernel: Any, function: Callable[..., Any], name: str, *, zero
                     return general(self, *args)
                 if overlaps(array, operand):
                     return general(self, *args)
-            elif type(other) in (float, int):
+            elif type(other) in numbers:
                 operand = other
             else:
                 return general(self, *args)

@@ -7,11 +7,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, TypeVar
 
-import numpy as np
-
 from ndgrad.base.dtypes import from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place
 from ndgrad.base.types import Shape
+from ndgrad.core.saved import saved_attribute, saved_names
 from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
 
 #: Creation order of nodes is a topological order of the graph.
@@ -140,6 +139,9 @@ class Node:
         if name.startswith(("_saved_", "_raw_saved_")):
             return saved_attribute(self, name)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *saved_names(self)]
 
     # ---------------------------------------------------------------- residuals
     def check(self) -> Any:
@@ -351,14 +353,3 @@ def output_now(edge: Any, cell: Any) -> str:
     return f"output {edge.output_nr} of {plain_name(edge)}"
 
 
-def saved_attribute(node: Node, name: str) -> Any:
-    """`node._saved_self` and its like: residuals and parameters under PyTorch's names."""
-    raw = name.startswith("_raw_saved_")
-    wanted = name.removeprefix("_raw_saved_" if raw else "_saved_")
-    wanted = {"self": "x", "other": "y", "result": "out"}.get(wanted, wanted)
-    if wanted in node.residuals:
-        found = node.residual_tensor(node.residuals.index(wanted))
-        return wrap(np.asarray(found)) if isinstance(found, (bool, int, float, complex)) else found
-    if node.params is not None and wanted in node.params:
-        return node.params[wanted]
-    raise AttributeError(f"'{type(node).__name__}' object has no attribute '{name}'")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from inspect import unwrap
 from numbers import Number
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -26,6 +26,7 @@ from ndgrad.base.types import Payload
 from ndgrad.core.node import CONSTANT, Node, Port, backward_name, tick
 from ndgrad.core.protocols import Operations
 from ndgrad.core.pulls import Rule, pull_through, short_pull
+from ndgrad.core.saved import Names
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.core.views import View
 
@@ -58,6 +59,7 @@ class Primitive:
     jvp : for the general family, `(xp, tangents, ...)`; without one it is derived from the vjp.
     on_scalars : computes on NumPy scalars what the kernel computes on arrays; Python's operators do, ten times faster.
     check : refuses converted payloads (or the operands as given), by their dtype; the lanes for float32 and float64 skip it.
+    saved : PyTorch's names of what the node saves, where `core/saved.py` would list it under another one.
     """
 
     def __init__(
@@ -76,8 +78,10 @@ class Primitive:
         jvp: Rule | None = None,
         on_scalars: Callable[..., Any] | None = None,
         check: Callable[[Sequence[Payload], Sequence[Any]], None] | None = None,
+        saved: Names = MappingProxyType({}),
     ) -> None:
         self.kernel = kernel
+        self.saved = saved
         self.on_scalars = on_scalars
         self.check = check
         #: What errors call the operation: the public function's name, once there is one.

@@ -12,7 +12,7 @@ NONE, MEAN, SUM = "none", "mean", "sum"
 _total = np.add.reduce
 # NumPy takes 0.4 microseconds to make an array of a Python number, which shows on small operands
 _FEW = 64  # elements, up to which one slow ufunc is faster than five fast ones
-_ZERO, _HALF, _NEGATIVE = ({np.dtype(kind): np.full((), number, kind) for kind in "efd"} for number in (0, 0.5, -1))
+_ZERO, _HALF, _ONE, _NEGATIVE = ({np.dtype(kind): np.full((), number, kind) for kind in "efd"} for number in (0, 0.5, 1, -1))
 
 
 def reduced(values: Any, reduction: str) -> Any:
@@ -50,11 +50,12 @@ def softplus(x: Any) -> Any:
 def logits_cross_entropy(x: Any, y: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
     """-(y log s(x) + (1 - y) log(1 - s(x))) with s the logistic function."""
     if pos_weight is None and x.size <= _FEW:
-        zero = _ZERO[x.dtype]
-        out = np.maximum(x, zero) - x * y + np.logaddexp(zero, np.copysign(x, _NEGATIVE[x.dtype]))  # of -|x|, in one call
+        out = (_ONE[x.dtype] - y) * x + np.logaddexp(_ZERO[x.dtype], -x)  # of infinite logits inf or nan, as it is in PyTorch
     elif pos_weight is None:
-        out = np.maximum(x, _ZERO[x.dtype]) - x * y
-        out += np.log1p(np.exp(-np.abs(x)))
+        out = np.subtract(_ONE[x.dtype], y)
+        out *= x
+        out -= np.minimum(x, _ZERO[x.dtype])
+        out += np.log1p(np.exp(np.copysign(x, _NEGATIVE[x.dtype])))  # of -|x|
     else:
         out = (1 - y) * x + ((pos_weight - 1) * y + 1) * softplus(-x)
     if weight is not None:

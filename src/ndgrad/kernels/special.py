@@ -142,7 +142,7 @@ def erfc(x: Any) -> Any:
 
 
 def erfinv(x: Any) -> Any:
-    return from_scipy("erfinv", x)
+    return np.copysign(from_scipy("erfinv", x), x)  # of -0 too
 
 
 def lgamma(x: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import float64, type_name
+from ndgrad.core.saved import constant
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import special
 from ndgrad.kernels.masking import masked_keep as keep
@@ -24,9 +25,9 @@ def _above(xp: Any, x: Any, bound: Any) -> Any:
     return xp.logical_not(xp.le(x, bound))
 
 
-def _piece(kernel: Callable[..., Any], name: str, node: str, cpu: str, partial: Any, kinds: str = "buic") -> Operation:
+def _piece(kernel: Callable[..., Any], name: str, node: str, cpu: str, partial: Any, kinds: str = "buic", **facts: Any) -> Operation:
     """A primitive of one floating operand with parameters."""
-    return elementwise(kernel, name=name, node_name=node, public=False, check=unsupported(cpu, kinds), partials=[partial])
+    return elementwise(kernel, name=name, node_name=node, public=False, check=unsupported(cpu, kinds), partials=[partial], **facts)
 
 
 # ---------------------------------------------------------------- cut off
@@ -39,6 +40,7 @@ relu = elementwise(
     _relu,
     name="relu",
     check=both(_no_complex_clamp, forbidden("b", "Boolean inputs not supported for relu")),
+    out=False,
     partials=[lambda xp, g, out: xp.masked_keep(g, _above(xp, out, 0))],
     domain=(0.2, 2),
     doc="Every element, or 0 where it is negative.",
@@ -53,6 +55,7 @@ def _by_hardtanh(xp: Any, g: Any, x: Any, low: Any, high: Any) -> Any:
 @elementwise(
     name="hardtanh_of",
     node_name="HardtanhBackward0",
+    saved={"min_val": "low", "max_val": "high"},
     public=False,
     check=both(_no_complex_clamp, forbidden("b", "Bool inputs not supported for hardtanh")),
     partials=[_by_hardtanh],
@@ -81,6 +84,7 @@ def relu6(input: Tensor) -> Tensor:
 @elementwise(
     name="threshold_of",
     node_name="ThresholdBackward0",
+    saved={"threshold": "bound"},
     public=False,
     check=unsupported("threshold_cpu", "bc"),
     partials=[lambda xp, g, x, bound: xp.masked_keep(g, _above(xp, x, bound))],
@@ -133,8 +137,15 @@ def _leak(x: Any, *, slope: float) -> Any:
     return np.maximum(x, 0) + np.minimum(x, 0) * slope
 
 
-leaky_relu_of = _piece(_leak, "leaky_relu_of", "LeakyReluBackward0", "leaky_relu_cpu", _by_leak)
-rrelu_middle = _piece(_leak, "rrelu_middle", "RreluWithNoiseBackward0", "rrelu_with_noise_out_cpu", _by_leak)
+leaky_relu_of = _piece(_leak, "leaky_relu_of", "LeakyReluBackward0", "leaky_relu_cpu", _by_leak, saved={"negative_slope": "slope"})
+rrelu_middle = _piece(
+    _leak,
+    "rrelu_middle",
+    "RreluWithNoiseBackward0",
+    "rrelu_with_noise_out_cpu",
+    _by_leak,
+    saved={"slope": None, "training": constant(False)},
+)
 
 
 @function(as_function=False, method=False, in_place=True, primitive=leaky_relu_of)
@@ -155,11 +166,19 @@ prelu_tensors = elementwise(
     _slopes,
     name="prelu_tensors",
     node_name="PreluKernelBackward0",
+    saved={"weight": "y"},
     public=False,
     check=unsupported("prelu_cpu", "buic"),
     partials=[_by_slopes, lambda xp, g, x: xp.masked_keep(g * x, xp.logical_not(xp.gt(x, 0)))],
 )
-rrelu_noise = elementwise(_slopes, name="rrelu_noise", node_name="RreluWithNoiseBackward0", public=False, partials=[_by_slopes, None])
+rrelu_noise = elementwise(
+    _slopes,
+    name="rrelu_noise",
+    node_name="RreluWithNoiseBackward0",
+    saved={"noise": "y", "training": constant(True)},
+    public=False,
+    partials=[_by_slopes, None],
+)
 
 
 @function(primitive=prelu_tensors)
@@ -204,7 +223,8 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
 
 # ---------------------------------------------------------------- exponential below 0
 def _elu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
-    return np.maximum(x, 0) * scale + np.expm1(np.minimum(x, 0) * input_scale) * (alpha * scale)
+    # of two zeros NumPy takes the second: -0 stays -0
+    return np.maximum(0, x) * scale + np.expm1(np.minimum(0, x) * input_scale) * (alpha * scale)
 
 
 def _by_elu(xp: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:
@@ -213,7 +233,7 @@ def _by_elu(xp: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: fl
 
 
 elu_of = _piece(_elu, "elu_of", "EluBackward0", "elu_cpu", _by_elu)
-celu_of = _piece(_elu, "celu_of", "CeluBackward0", "elu_cpu", _by_elu)
+celu_of = _piece(_elu, "celu_of", "CeluBackward0", "elu_cpu", _by_elu, saved={"scale": None, "input_scale": None})
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
@@ -333,8 +353,22 @@ gelu_slope = elementwise(special.gelu_slope, name="gelu_slope", node_name="GeluB
 gelu_tanh_slope = elementwise(
     special.gelu_tanh_slope, name="gelu_tanh_slope", node_name="GeluBackwardBackward0", public=False, partials=[_by_gelu_tanh_slope]
 )
-gelu_exact = _piece(special.gelu, "gelu_exact", "GeluBackward0", "GeluKernelImpl", lambda xp, g, x: g * xp.gelu_slope(x))
-gelu_tanh = _piece(special.gelu_tanh, "gelu_tanh", "GeluBackward0", "GeluKernelImpl", lambda xp, g, x: g * xp.gelu_tanh_slope(x))
+gelu_exact = _piece(
+    special.gelu,
+    "gelu_exact",
+    "GeluBackward0",
+    "GeluKernelImpl",
+    lambda xp, g, x: g * xp.gelu_slope(x),
+    saved={"approximate": constant("none")},
+)
+gelu_tanh = _piece(
+    special.gelu_tanh,
+    "gelu_tanh",
+    "GeluBackward0",
+    "GeluKernelImpl",
+    lambda xp, g, x: g * xp.gelu_tanh_slope(x),
+    saved={"approximate": constant("tanh")},
+)
 
 
 @function(as_function=False, method=False, primitive=gelu_exact)

@@ -12,6 +12,7 @@ from ndgrad.base import modes
 from ndgrad.base.quiet import quiet_run
 from ndgrad.core.inplace import in_place, ufunc_in_place
 from ndgrad.core.primitive import result_dtype
+from ndgrad.core.saved import constant, number
 from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import FLOAT, elementwise, function, rule_helper
@@ -54,6 +55,7 @@ add_tensors = elementwise(
     np.add,
     name="add_tensors",
     node_name="AddBackward0",
+    saved={"alpha": constant(1)},
     public=False,
     on_scalars=operator.add,
     partials=[lambda xp, g: g, lambda xp, g: g],
@@ -63,6 +65,7 @@ sub_tensors = elementwise(
     np.subtract,
     name="sub_tensors",
     node_name="SubBackward0",
+    saved={"alpha": constant(1)},
     public=False,
     on_scalars=operator.sub,
     check=_no_bool_difference,
@@ -72,7 +75,11 @@ sub_tensors = elementwise(
 
 
 @elementwise(
-    name="add_scaled", node_name="AddBackward0", public=False, partials=[lambda xp, g: g, lambda xp, g, alpha: xp.scaled(g, alpha=alpha)]
+    name="add_scaled",
+    node_name="AddBackward0",
+    public=False,
+    saved={"alpha": "alpha"},
+    partials=[lambda xp, g: g, lambda xp, g, alpha: xp.scaled(g, alpha=alpha)],
 )
 def add_scaled(x: Any, y: Any, *, alpha: Any) -> Any:
     """x + alpha * y."""
@@ -82,6 +89,7 @@ def add_scaled(x: Any, y: Any, *, alpha: Any) -> Any:
 @elementwise(
     name="sub_scaled",
     node_name="SubBackward0",
+    saved={"alpha": "alpha"},
     public=False,
     check=_no_bool_difference,
     partials=[lambda xp, g: g, lambda xp, g, alpha: -xp.scaled(g, alpha=alpha)],
@@ -92,7 +100,12 @@ def sub_scaled(x: Any, y: Any, *, alpha: Any) -> Any:
 
 
 @elementwise(
-    name="scaled", policy="keep", public=False, node_name="MulBackward0", partials=[lambda xp, g, alpha: xp.scaled(g, alpha=alpha)]
+    name="scaled",
+    policy="keep",
+    public=False,
+    node_name="MulBackward0",
+    saved={"other": "alpha"},
+    partials=[lambda xp, g, alpha: xp.scaled(g, alpha=alpha)],
 )
 def scaled(x: Any, *, alpha: Any) -> Any:
     """The operand times a Python number."""
@@ -106,7 +119,10 @@ def _rsub(x: Any, y: Any) -> Any:
 def _rsub_node(name: str, *, second: bool) -> Callable[..., Tensor]:
     partials = [lambda xp, g: -g, (lambda xp, g: g) if second else None]
     node = "RsubBackward0" if second else "RsubBackward1"
-    return elementwise(_rsub, name=name, node_name=node, public=False, check=_no_bool_difference, partials=partials, doc="y - x.")
+    saved = {"alpha": constant(1)}
+    return elementwise(
+        _rsub, name=name, node_name=node, public=False, check=_no_bool_difference, partials=partials, saved=saved, doc="y - x."
+    )
 
 
 rsub_tensors = _rsub_node("rsub_tensors", second=True)
@@ -257,6 +273,7 @@ div_number = elementwise(
     np.true_divide,
     name="div_number",
     node_name="DivBackward1",
+    saved={"other": number("y")},
     public=False,
     policy=FLOAT,
     partials=[lambda xp, g, y: g / y],
@@ -269,6 +286,7 @@ div_floor = elementwise(
     public=False,
     check=unsupported("div_floor_cpu", "bc"),
     partials=[zero, zero],
+    saved={"rounding_mode": constant("floor")},
     doc="The quotient rounded down.",
 )
 div_trunc = elementwise(
@@ -278,6 +296,7 @@ div_trunc = elementwise(
     public=False,
     check=unsupported("div_trunc_cpu", "bc"),
     partials=[zero, zero],
+    saved={"rounding_mode": constant("trunc")},
     doc="The quotient rounded towards 0.",
 )
 

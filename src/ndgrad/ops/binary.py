@@ -250,6 +250,7 @@ def lerp_number(x: Any, y: Any, *, weight: Any) -> Any:
 @elementwise(
     name="lerp_tensors",
     node_name="LerpBackward1",
+    saved={"end": "y", "weight": "z"},
     policy="keep",
     public=False,
     partials=[lambda xp, g, z: g * (1 - z), lambda xp, g, z: g * z, lambda xp, g, x, y: g * (y - x)],
@@ -283,6 +284,7 @@ def _scalar(value: Any, kind: np.dtype[Any]) -> Any:
 @elementwise(
     name="addcmul_tensors",
     node_name="AddcmulBackward0",
+    saved={"tensor1": "y", "tensor2": "z"},
     public=False,
     check=unsupported("addcmul_cpu_out", "b"),
     partials=[lambda xp, g: g, lambda xp, g, z, value: g * (z * value), lambda xp, g, y, value: g * (y * value)],
@@ -296,6 +298,7 @@ def addcmul_tensors(x: Any, y: Any, z: Any, *, value: Any) -> Any:
 @elementwise(
     name="addcdiv_tensors",
     node_name="AddcdivBackward0",
+    saved={"tensor1": "y", "tensor2": "z"},
     public=False,
     partials=[lambda xp, g: g, lambda xp, g, z, value: g * (value / z), lambda xp, g, y, z, value: -g * (y / z / z * value)],
 )

@@ -9,6 +9,7 @@ import numpy as np
 from ndgrad.base.dtypes import get_default_dtype
 from ndgrad.core.inplace import in_place
 from ndgrad.core.primitive import result_dtype
+from ndgrad.core.saved import Names, no_tensor
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.scalars import scalar_of
 from ndgrad.ops.arguments import check_tensor
@@ -42,48 +43,54 @@ def _inside(xp: Any, g: Any, x: Any, low: Any, high: Any) -> Any:
     return xp.masked_keep(g, xp.logical_and(xp.ge(x, low), xp.le(x, high)))
 
 
-def _by_numbers(name: str, node_name: str) -> Operation:
+def _by_numbers(name: str, node_name: str, saved: Names) -> Operation:
     def kernel(x: Any, *, low: Any, high: Any) -> Any:
         return _clip(x, low, high)
 
-    return elementwise(kernel, name=name, node_name=node_name, policy="keep", public=False, check=_only_ordered, partials=[_inside])
+    facts: dict[str, Any] = {"policy": "keep", "public": False, "check": _only_ordered, "saved": saved}
+    return elementwise(kernel, name=name, node_name=node_name, partials=[_inside], **facts)
 
 
-clamp_numbers = _by_numbers("clamp_numbers", "ClampBackward1")
-clamp_min_number = _by_numbers("clamp_min_number", "ClampMinBackward0")
-clamp_max_number = _by_numbers("clamp_max_number", "ClampMaxBackward0")
+clamp_numbers = _by_numbers("clamp_numbers", "ClampBackward1", {"min": "low", "max": "high"})
+clamp_min_number = _by_numbers("clamp_min_number", "ClampMinBackward0", {"min": "low", "high": None})
+clamp_max_number = _by_numbers("clamp_max_number", "ClampMaxBackward0", {"max": "high", "low": None})
 
 
 # ---------------------------------------------------------------- tensors as bounds
-def _lower(name: str, node_name: str) -> Operation:
+def _lower(name: str, node_name: str, saved: Names) -> Operation:
     return elementwise(
         np.maximum,
         name=name,
         node_name=node_name,
         public=False,
         check=_only_ordered,
+        saved=saved,
         partials=[lambda xp, g, x, y: xp.masked_keep(g, xp.ge(x, y)), lambda xp, g, x, y: xp.masked_keep(g, xp.lt(x, y))],
     )
 
 
-def _upper(name: str, node_name: str) -> Operation:
+def _upper(name: str, node_name: str, saved: Names) -> Operation:
     return elementwise(
         np.minimum,
         name=name,
         node_name=node_name,
         public=False,
         check=_only_ordered,
+        saved=saved,
         partials=[lambda xp, g, x, y: xp.masked_keep(g, xp.le(x, y)), lambda xp, g, x, y: xp.masked_keep(g, xp.gt(x, y))],
     )
 
 
-clamp_min_tensor, clamp_max_tensor = _lower("clamp_min_tensor", "ClampMinBackward1"), _upper("clamp_max_tensor", "ClampMaxBackward1")
-clamp_from, clamp_to = _lower("clamp_from", "ClampBackward0"), _upper("clamp_to", "ClampBackward0")
+clamp_min_tensor = _lower("clamp_min_tensor", "ClampMinBackward1", {"min": "y"})
+clamp_max_tensor = _upper("clamp_max_tensor", "ClampMaxBackward1", {"max": "y"})
+clamp_from = _lower("clamp_from", "ClampBackward0", {"min": "y", "max": no_tensor})
+clamp_to = _upper("clamp_to", "ClampBackward0", {"min": no_tensor, "max": "y"})
 
 
 @elementwise(
     name="clamp_between",
     node_name="ClampBackward0",
+    saved={"min": "y", "max": "z"},
     public=False,
     check=both(_only_ordered, unsupported("clamp_cpu", "b")),
     partials=[

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import type_name
+from ndgrad.core.inplace import in_place
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.striding import strided
 from ndgrad.ops.arguments import check_tensor
@@ -124,7 +125,17 @@ def conj_tensor(input: Tensor) -> Tensor:
 rule_helper("conj", _conjugate, conj_tensor)  # in rules, nothing is recorded for real operands
 
 
-@function(in_place=True, out=True)
+_conj_written = general(
+    np.conjugate,
+    name="conj_physical_written",
+    vjp=[lambda xp, g: xp.conj(g)],
+    node_name="ConjPhysicalBackward1",
+    jvp=lambda xp, tangents: xp.conj(tangents[0]),
+    public=False,
+)
+
+
+@function(in_place=in_place(_conj_written, "conj_physical_"), out=True)
 def conj_physical(input: Tensor) -> Tensor:
     """The complex conjugate, computed at once; a real tensor itself."""
     check_tensor(input, "conj_physical", "input", 1)

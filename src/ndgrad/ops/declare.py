@@ -130,7 +130,7 @@ def _declare(
         exposed = lanes if public is None else public
         call: Any
         if len(primitive.operands) == 1 and lanes:
-            call = unary_lane(primitive)
+            call = unary_lane(primitive, takes_out=out)
         elif len(primitive.operands) == 2 and (lanes or (family == MULTILINEAR and not primitive.params)):
             call = binary_lane(primitive, numbers=numbers)
         elif len(primitive.operands) == 1 and primitive.policy == KEEP and not primitive.variadic and primitive.outputs == 1:
@@ -145,7 +145,9 @@ def _declare(
         if exposed:
             twin = None
             if in_place:
-                twin_of = functools.partial(ufunc_in_place, body) if isinstance(body, np.ufunc) else make_in_place
+                twin_of: Any = make_in_place
+                if isinstance(body, np.ufunc):
+                    twin_of = functools.partial(ufunc_in_place, body, takes_numbers=numbers != "none")
                 twin = twin_of(call, own + "_", zero=zero_in_place)
             _expose((own, *aliases), call, primitive=primitive, as_method=method, in_place=twin, out=out, domain=domain)
         return call

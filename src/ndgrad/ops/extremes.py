@@ -104,13 +104,13 @@ def _select(x: Any, finder: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
     return _without(np.take_along_axis(x, at, dim), dim, keepdim), _without(at, dim, keepdim)
 
 
-@general(vjp=[_position_back], outputs=2, node_name="MaxBackward0")
+@general(vjp=[_position_back], outputs=2, node_name="MaxBackward0", saved={"indices": "out1"})
 def max_dim(x: Any, *, dim: int, keepdim: bool = False) -> Any:
     """The largest elements along a dim, and the first position of each."""
     return _select(x, np.argmax, dim, keepdim)
 
 
-@general(vjp=[_position_back], outputs=2, node_name="MinBackward0")
+@general(vjp=[_position_back], outputs=2, node_name="MinBackward0", saved={"indices": "out1"})
 def min_dim(x: Any, *, dim: int, keepdim: bool = False) -> Any:
     """The smallest elements along a dim, and the first position of each."""
     return _select(x, np.argmin, dim, keepdim)
@@ -208,7 +208,13 @@ def _aminmax_back(xp: Any, g: Any, x: Any, out0: Any, out1: Any, dims: tuple[int
     return _shared(xp, g[0], x, out0, dims, keepdim) + _shared(xp, g[1], x, out1, dims, keepdim)
 
 
-@general(vjp=[_aminmax_back], outputs=2, node_name="AminmaxBackward0")
+def _only_dim(node: Any) -> int | None:
+    """The dim that PyTorch keeps: None for all of them."""
+    dims = node.params["dims"]
+    return dims[0] if len(dims) == 1 else None
+
+
+@general(vjp=[_aminmax_back], outputs=2, node_name="AminmaxBackward0", saved={"min": "out0", "max": "out1", "dim": _only_dim})
 def aminmax_dims(x: Any, *, dims: tuple[int, ...], keepdim: bool = False) -> Any:
     """The smallest and the largest elements."""
     return row_major(_smallest(x, axis=dims, keepdims=keepdim), x), row_major(_largest(x, axis=dims, keepdims=keepdim), x)

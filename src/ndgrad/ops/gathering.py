@@ -9,6 +9,7 @@ import numpy as np
 from ndgrad.base.dtypes import type_name
 from ndgrad.base.shapes import broadcast_shapes, wrap_dim
 from ndgrad.base.types import Shape
+from ndgrad.core.saved import constant
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import indexing, scattering
 from ndgrad.ops.arguments import check_tensor
@@ -37,6 +38,7 @@ def pad_corner(x: Any, *, shape: Shape) -> Any:
     vjp=[lambda xp, g, index, x_shape, dim: xp.gather_backward(g, index, shape=x_shape, dim=dim), None],
     jvp=lambda xp, tangents, index, dim: xp.gather_along(tangents[0], index, dim=dim),
     node_name="GatherBackward0",
+    saved={"sparse_grad": constant(False), "self_sym_sizes": None},
 )
 def gather_along(x: Any, index: Any, *, dim: int) -> Any:
     """The elements that an index of the operand's rank names along a dim."""
@@ -175,6 +177,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     vjp=[lambda xp, g, mask, x_shape: xp.index_mask_backward(g, mask, shape=x_shape, dim=0), None],
     jvp=lambda xp, tangents, mask: xp.masked_select_same(tangents[0], mask),
     node_name="MaskedSelectBackward0",
+    saved={"mask": None, "self_sym_sizes": None},
 )
 def masked_select_same(x: Any, mask: Any) -> Any:
     """The elements where a mask of the same shape holds."""
@@ -196,6 +199,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     vjp=[lambda xp, g, index, x_shape: xp.take_flat_backward(g, index, shape=x_shape), None],
     jvp=lambda xp, tangents, index: xp.take_flat(tangents[0], index),
     node_name="TakeBackward0",
+    saved={"self_sym_sizes": None},
 )
 def take_flat(x: Any, index: Any) -> Any:
     """The elements at positions of the flat tensor."""

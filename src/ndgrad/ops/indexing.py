@@ -11,6 +11,7 @@ import numpy as np
 
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Shape
+from ndgrad.core.saved import Names, Tensors, constant
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels import indexing as kernels
 from ndgrad.kernels.striding import dense_copy
@@ -30,11 +31,28 @@ rule_helper(
 rule_helper("zeros_shaped", lambda g, *, shape: np.zeros(shape, g.dtype), lambda g, *, shape: wrap(np.zeros(shape, g._a.dtype)))
 
 
+def _indices(node: Any) -> tuple[Any, ...]:
+    """The index tensors of a node as PyTorch keeps them: None for a dim before the last of them that has none."""
+    dims = node.params["dims"]
+    found: list[Any] = [None] * (dims[-1] + 1)
+    for dim, name in zip(dims, (name for name in node.residuals if name.startswith("index")), strict=True):
+        found[dim] = node.residual_tensor(node.residuals.index(name))
+    return tuple(found)
+
+
+def _mask(node: Any) -> tuple[Any, ...]:
+    return (*(None,) * node.params["dim"], node.residual_tensor(node.residuals.index("mask")))
+
+
+_MASK: Names = {"indices": Tensors(_mask), "mask": None, "dim": None}
+
+
 # ---------------------------------------------------------------- primitives: one mask
 @general(
     vjp=[lambda xp, g, mask, x_shape, dim: xp.index_mask_backward(g, mask, shape=x_shape, dim=dim), None],
     jvp=lambda xp, tangents, mask, dim: xp.index_mask(tangents[0], mask, dim=dim),
     node_name="IndexBackward0",
+    saved=_MASK,
 )
 def index_mask(x: Any, mask: Any, *, dim: int) -> Any:
     """The elements where a mask over the dims from `dim` on holds."""
@@ -60,6 +78,7 @@ def index_mask_backward(x: Any, mask: Any, *, shape: Shape, dim: int) -> Any:
         None,
     ],
     node_name="IndexPutBackward0",
+    saved={**_MASK, "accumulate": constant(False)},
 )
 def index_put_mask(x: Any, value: Any, mask: Any, *, dim: int) -> Any:
     """A copy of `x` with `value` where the mask holds."""
@@ -77,6 +96,7 @@ index_put_mask_ = general(
     name="index_put_mask_",
     vjp=index_put_mask.primitive.rules,
     node_name="IndexPutBackward0",
+    saved=index_put_mask.primitive.saved,
 )
 
 
@@ -105,6 +125,8 @@ def _declare(count: int) -> tuple[Operation, Operation, Operation, Operation]:
     names = tuple(f"index{i}" for i in range(count))
     no_rules = (None,) * count
     read_name, back_name, write_name = f"index_{count}", f"index_{count}_backward", f"index_put_{count}"
+
+    saved: Names = {"indices": Tensors(_indices), "dim": None, **dict.fromkeys(names)}
 
     def rule(body: Any, *arguments: str) -> Any:
         return _with_operands(body, "rule", arguments, ())
@@ -140,6 +162,7 @@ def _declare(count: int) -> tuple[Operation, Operation, Operation, Operation]:
             lambda xp, tangents, dims, *indices: getattr(xp, read_name)(tangents[0], *indices, dims=dims), "xp", "tangents", "dims", *names
         ),
         node_name="IndexBackward0",
+        saved=saved,
     )
     backward = general(
         _with_operands(back, back_name, ("x", *names), ("shape", "dims")),
@@ -171,8 +194,10 @@ def _declare(count: int) -> tuple[Operation, Operation, Operation, Operation]:
 
     jvp = rule(push, "xp", "tangents", "dims", "accumulate", "x_shape", *names)
     operands, params = ("x", "value", *names), ("dims", "accumulate")
-    writing = general(_with_operands(put, write_name, operands, params), vjp=rules, jvp=jvp, node_name="IndexPutBackward0")
-    in_memory = general(_with_operands(put_into, f"{write_name}_", operands, params), vjp=rules, jvp=jvp, node_name="IndexPutBackward0")
+    writing = general(_with_operands(put, write_name, operands, params), vjp=rules, jvp=jvp, node_name="IndexPutBackward0", saved=saved)
+    in_memory = general(
+        _with_operands(put_into, f"{write_name}_", operands, params), vjp=rules, jvp=jvp, node_name="IndexPutBackward0", saved=saved
+    )
     return reading, backward, writing, in_memory
 
 

@@ -42,6 +42,7 @@ def invert(matrices: Array) -> Array:
     vjp=[lambda xp, g, out: -xp.matmul(xp.adjoint(out), xp.matmul(g, xp.adjoint(out)))],
     jvp=lambda xp, tangents, out: -xp.matmul(out, xp.matmul(tangents[0], out)),
     node_name="LinalgInvExBackward0",
+    saved={"inverse": "out"},
 )
 def matrix_inverse(x: Any) -> Any:
     """The inverse of every matrix."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.types import Shape
+from ndgrad.core.saved import constant
 from ndgrad.core.tensor import wrap
 from ndgrad.kernels.indexing import add_rows
 from ndgrad.ops.declare import general, rule_helper
@@ -17,7 +18,17 @@ def _embedding_back(xp: Any, g: Any, y: Any, x_shape: Shape, padding_idx: int, s
     return xp.embedding_adjoint(g, y, rows=x_shape[0], padding_idx=padding_idx, scale=scale)
 
 
-@general(vjp=[_embedding_back], node_name="EmbeddingBackward0")
+@general(
+    vjp=[_embedding_back],
+    node_name="EmbeddingBackward0",
+    saved={
+        "indices": "y",
+        "scale_grad_by_freq": "scale",
+        "sparse": constant(False),
+        "weight_sym_argsize_0": lambda node: node.params["x_shape"][0],
+        "self_sym_sizes": None,
+    },
+)
 def embedding_rows(x: Any, y: Any, *, padding_idx: int, scale: bool) -> Any:
     """The rows of `x` that `y` names."""
     return np.take(x, y, 0)
@@ -74,7 +85,11 @@ def _layer_norm_back(xp: Any, g: Any, needs: Any, x: Any, weight: Any, x_shape: 
     return for_x, for_weight, for_bias
 
 
-@general(joint=_layer_norm_back, node_name="NativeLayerNormBackward0")
+@general(
+    joint=_layer_norm_back,
+    node_name="NativeLayerNormBackward0",
+    saved={"input": "x", "normalized_shape": lambda node: node.params["x_shape"][-node.params["count"] :], "count": None, "eps": None},
+)
 def layer_norm_last(x: Any, weight: Any, bias: Any, *, count: int, eps: float) -> Any:
     """Mean 0 and variance 1 over the last `count` dims, then times the weight plus the bias."""
     if x.dtype.char == "e":
@@ -123,6 +138,7 @@ def gated_halves(x: Any, *, dim: int) -> Any:
     vjp=[lambda xp, g, pads: xp.pad_constant(g, pads=tuple((-before, -after) for before, after in pads), value=0)],
     jvp=lambda xp, tangents, pads: xp.pad_constant(tangents[0], pads=pads, value=0),
     node_name="ConstantPadNdBackward0",
+    saved={"pads": None},
 )
 def pad_constant(x: Any, *, pads: tuple[tuple[int, int], ...], value: Any) -> Any:
     """The elements with `value` before and after along each dim; a negative amount takes elements away."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ndgrad.core.saved import constant, no_tensor
 from ndgrad.kernels import losses as kernels
 from ndgrad.kernels.losses import MEAN
 from ndgrad.ops.declare import elementwise, general, recorded, rule_helper
@@ -32,7 +33,7 @@ def _squared_back(xp: Any, g: Any, needs: Any, x: Any, y: Any, reduction: str) -
     return _pair(needs, away * (_scaled_back(g, reduction, away.shape) * 2))
 
 
-@general(joint=_squared_back, policy="promote", node_name="MseLossBackward0")
+@general(joint=_squared_back, policy="promote", node_name="MseLossBackward0", saved={"target": "y"})
 def squared_error(x: Any, y: Any, *, reduction: str) -> Any:
     """(x - y)^2."""
     return kernels.squared_error(x, y, reduction)
@@ -45,7 +46,7 @@ def _smooth_back(xp: Any, g: Any, needs: Any, x: Any, y: Any, beta: float, reduc
     return _pair(needs, slope * _scaled_back(g, reduction, away.shape))
 
 
-@general(joint=_smooth_back, policy="promote", node_name="SmoothL1LossBackward0")
+@general(joint=_smooth_back, policy="promote", node_name="SmoothL1LossBackward0", saved={"target": "y"})
 def smooth_absolute_error(x: Any, y: Any, *, beta: float, reduction: str) -> Any:
     """|x - y| - beta / 2, and a parabola where that is less than beta / 2."""
     return kernels.smooth_absolute_error(x, y, beta, reduction)
@@ -58,7 +59,7 @@ def _huber_back(xp: Any, g: Any, needs: Any, x: Any, y: Any, delta: float, reduc
     return _pair(needs, slope * _scaled_back(g, reduction, away.shape))
 
 
-@general(joint=_huber_back, policy="promote", node_name="HuberLossBackward0")
+@general(joint=_huber_back, policy="promote", node_name="HuberLossBackward0", saved={"target": "y"})
 def huber_error(x: Any, y: Any, *, delta: float, reduction: str) -> Any:
     """A parabola up to a distance of delta, a line beyond."""
     return kernels.huber(x, y, delta, reduction)
@@ -109,7 +110,9 @@ def _logits_target_back(xp: Any, g: Any, x: Any, weight: Any, pos_weight: Any, r
     return -(x * g) if pos_weight is None else ((pos_weight - 1) * xp.log_one_plus_exp(-x) - x) * g
 
 
-@general(vjp=[_logits_back, _logits_target_back], policy="promote", node_name="BinaryCrossEntropyWithLogitsBackward0")
+@general(
+    vjp=[_logits_back, _logits_target_back], policy="promote", node_name="BinaryCrossEntropyWithLogitsBackward0", saved={"target": "y"}
+)
 def logits_cross_entropy(x: Any, y: Any, weight: Any, pos_weight: Any, *, reduction: str) -> Any:
     """The cross entropy of a logit and a probability."""
     return kernels.logits_cross_entropy(x, y, weight, pos_weight, reduction)
@@ -127,6 +130,7 @@ _LEAST = float(np.float32(1e-12))
     policy="promote",
     public=False,
     node_name="BinaryCrossEntropyWithLogitsBackward0",
+    saved={"target": "y", "weight": no_tensor, "pos_weight": no_tensor, "reduction": constant(1)},
 )
 def mean_logits_cross_entropy(x: Any, y: Any) -> Any:
     """The usual case of the above: without parameters it has a fast lane."""
@@ -142,7 +146,9 @@ def _probability_target_back(xp: Any, g: Any, x: Any, weight: Any, reduction: st
     return (xp.log(1 - x) - xp.log(x)) * _weighted_back(g, x, weight, reduction)
 
 
-@general(vjp=[_probability_back, _probability_target_back], policy="promote", node_name="BinaryCrossEntropyBackward0")
+@general(
+    vjp=[_probability_back, _probability_target_back], policy="promote", node_name="BinaryCrossEntropyBackward0", saved={"target": "y"}
+)
 def probability_cross_entropy(x: Any, y: Any, weight: Any, *, reduction: str) -> Any:
     """The cross entropy of two probabilities."""
     return kernels.probability_cross_entropy(x, y, weight, reduction)
@@ -152,6 +158,7 @@ def probability_cross_entropy(x: Any, y: Any, weight: Any, *, reduction: str) ->
     vjp=[lambda xp, g, x, y, reduction: -(y * xp.logistic(-(y * x))) * _scaled_back(g, reduction, x.shape)],
     policy="promote",
     node_name="SoftMarginLossBackward0",
+    saved={"target": "y"},
 )
 def soft_margin(x: Any, y: Any, *, reduction: str) -> Any:
     """log(1 + exp(-x y))."""
@@ -167,13 +174,13 @@ def _adjoint_back(xp: Any, g: Any, target: Any, weight: Any, reduction: str, ign
     return xp.likelihood(g, target, weight, reduction=reduction, ignore_index=ignore_index)
 
 
-@general(vjp=[_likelihood_back], node_name="NllLossBackward0")
+@general(vjp=[_likelihood_back], node_name="NllLossBackward0", saved={"self_sym_sizes": None})
 def likelihood(x: Any, target: Any, weight: Any, *, reduction: str, ignore_index: int) -> Any:
     """Minus the scores of the target classes; the scores are a vector or rows."""
     return kernels.negative_log_likelihood(x, target, weight, reduction, ignore_index)
 
 
-@general(vjp=[_likelihood_back], node_name="NllLoss2DBackward0")
+@general(vjp=[_likelihood_back], node_name="NllLoss2DBackward0", saved={"self_sym_sizes": None})
 def likelihood_of_images(x: Any, target: Any, weight: Any, *, reduction: str, ignore_index: int) -> Any:
     """The same where the classes are dim 1 of three or more."""
     return kernels.negative_log_likelihood(x, target, weight, reduction, ignore_index)

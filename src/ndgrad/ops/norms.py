@@ -68,7 +68,7 @@ def _vector_norm_back(xp: Any, g: Any, x: Any, out: Any, x_shape: Any, p: float,
     return norm_back(xp, g, x, out, p, dims)
 
 
-@general(vjp=[_vector_norm_back], node_name="LinalgVectorNormBackward0")
+@general(vjp=[_vector_norm_back], node_name="LinalgVectorNormBackward0", saved={"ord": "p"})
 def vector_norm_dims(x: Any, *, p: float, dims: Dims, keepdim: bool = False) -> Any:
     """The p-norm over some dims."""
     return vector_norm_of(x, p, dims, keepdim)
@@ -176,6 +176,7 @@ singular_values = general(
     vjp=[lambda xp, g, x: xp.singular_adjoint(g, x)],
     jvp=lambda xp, tangents, x: xp.singular_change(tangents[0], x),
     node_name="LinalgSvdBackward0",
+    saved={"self": None},
 )
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from ndgrad.base.shapes import as_int, as_shape, wrap_dim
 from ndgrad.base.storage import address, element_strides, owner_of
 from ndgrad.base.types import Shape
+from ndgrad.core.saved import constant, operand_shape
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.striding import laid_out, strided
-from ndgrad.ops.declare import function, linear, several_outputs
+from ndgrad.ops.declare import function, linear, recorded, several_outputs
 
 ALL = slice(None)
 
@@ -42,6 +43,7 @@ def select_backward(x: Any, *, shape: Shape, dim: int, index: int) -> Any:
     ),
     view=True,
     node_name="SliceBackward0",
+    saved={"end": "stop"},
 )
 def slice_range(x: Any, *, dim: int, start: int, stop: int, step: int = 1) -> Any:
     """The positions from `start` up to `stop` of a dim."""
@@ -111,6 +113,12 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     return slice_range(input, dim=axis, start=begin, stop=begin + length, step=1)
 
 
+@function(out=True)
+def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """`length` positions of a dim from `start`: a copy."""
+    return recorded.clone(narrow(input, dim, start, length))
+
+
 def range_of(start: Any, stop: Any, size: int) -> tuple[int, int]:
     """The bounds of a slice, counted from the front and cut to the size."""
     first = 0 if start is None else start + size if start < 0 else start
@@ -125,7 +133,9 @@ def _joined(xp: Any, g: Any, dim: int) -> Any:
 
 
 @several_outputs
-@linear(transpose=_joined, view=True, outputs=0, node_name="SplitBackward0")
+@linear(
+    transpose=_joined, view=True, outputs=0, node_name="SplitBackward0", saved={"split_size": "split_size", "self_sym_sizes": operand_shape}
+)
 def split_evenly(x: Any, *, split_size: int, dim: int) -> Any:
     """Chunks of one size, the last one perhaps smaller."""
     size = x.shape[dim]
@@ -134,7 +144,13 @@ def split_evenly(x: Any, *, split_size: int, dim: int) -> Any:
 
 
 @several_outputs
-@linear(transpose=_joined, view=True, outputs=0, node_name="SplitWithSizesBackward0")
+@linear(
+    transpose=_joined,
+    view=True,
+    outputs=0,
+    node_name="SplitWithSizesBackward0",
+    saved={"split_sizes": "sizes", "self_sym_sizes": operand_shape},
+)
 def split_sizes(x: Any, *, sizes: tuple[int, ...], dim: int) -> Any:
     """Chunks of the given sizes."""
     parts: list[Any] = []
@@ -146,7 +162,12 @@ def split_sizes(x: Any, *, sizes: tuple[int, ...], dim: int) -> Any:
 
 
 @several_outputs
-@linear(transpose=_joined, outputs=0, node_name="UnsafeSplitBackward0")
+@linear(
+    transpose=_joined,
+    outputs=0,
+    node_name="UnsafeSplitBackward0",
+    saved={"split_size": lambda node: (*node.params["sizes"], 0)[0], "self_sym_sizes": operand_shape},
+)
 def split_unsafely(x: Any, *, sizes: tuple[int, ...], dim: int) -> Any:
     """Chunks that share memory with `x` although nobody keeps track of it."""
     return split_sizes.primitive.kernel(x, sizes=sizes, dim=dim)
@@ -303,7 +324,7 @@ def _unfolded(xp: Any, g: Any, x_shape: Shape, dim: int, size: int, step: int) -
     return xp.unfold_backward(g, shape=x_shape, dim=dim, size=size, step=step)
 
 
-@linear(transpose=_unfolded, view=True, node_name="UnfoldBackward0")
+@linear(transpose=_unfolded, view=True, node_name="UnfoldBackward0", saved={"dimension": "dim"})
 def unfold_windows(x: Any, *, dim: int, size: int, step: int) -> Any:
     """Windows of `size` positions of a dim, `step` apart, in a new last dim."""
     if not x.ndim:
@@ -383,6 +404,7 @@ def diagonal_backward(x: Any, *, shape: Shape, offset: int, dim1: int, dim2: int
 @linear(
     transpose=lambda xp, g, x_shape, offset: xp.diagonal_backward(g, shape=x_shape, offset=offset, dim1=0, dim2=1),
     node_name="DiagonalBackward0_copy",
+    saved={"dim1": constant(0), "dim2": constant(1)},
 )
 def diagonal_copy(x: Any, *, offset: int) -> Any:
     """A copy of a diagonal of a matrix."""
@@ -448,7 +470,12 @@ def _gather_strided(xp: Any, g: Any, x_shape: Shape, size: Shape, stride: Shape,
     return xp.strided_backward(g, shape=x_shape, size=size, stride=stride, offset=offset, own=own)
 
 
-@linear(transpose=_gather_strided, view=True, node_name="AsStridedBackward0")
+@linear(
+    transpose=_gather_strided,
+    view=True,
+    node_name="AsStridedBackward0",
+    saved={"offset": None, "own": None, "self_sym_sizes": None},
+)
 def strided_view(x: Any, *, size: Shape, stride: Shape, offset: int, own: Shape) -> Any:
     """Any shape and strides over the memory of `x`, whose strides are `own`; `offset` counts from its first element."""
     if element_strides(x) != own:

@@ -11,6 +11,7 @@ import numpy as np
 from ndgrad.base.dtypes import complex128, float64, type_name
 from ndgrad.core.inplace import in_place
 from ndgrad.core.primitive import result_dtype
+from ndgrad.core.saved import number
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.powers import power, power_of_arrays, power_of_number
 from ndgrad.ops.conversion import cast
@@ -68,12 +69,32 @@ def _check_number(payloads: Any, given: Any) -> None:
         )
 
 
-pow_number = elementwise(power, name="pow_number", node_name="PowBackward0", public=False, check=_check_number, partials=[_by_base])
+pow_number = elementwise(
+    power,
+    name="pow_number",
+    node_name="PowBackward0",
+    saved={"exponent": number("y"), "other": None},
+    public=False,
+    check=_check_number,
+    partials=[_by_base],
+)
 pow_tensors = elementwise(
-    power_of_arrays, name="pow_tensors", node_name="PowBackward1", public=False, check=_check, partials=[_by_base_tensor, _by_exponent]
+    power_of_arrays,
+    name="pow_tensors",
+    node_name="PowBackward1",
+    saved={"exponent": "y"},
+    public=False,
+    check=_check,
+    partials=[_by_base_tensor, _by_exponent],
 )
 pow_of_number = elementwise(
-    power_of_number, name="pow_of_number", node_name="PowBackward2", public=False, check=_check, partials=[_by_exponent_of_number]
+    power_of_number,
+    name="pow_of_number",
+    node_name="PowBackward2",
+    saved={"self": number("y"), "exponent": "x", "other": None},
+    public=False,
+    check=_check,
+    partials=[_by_exponent_of_number],
 )
 
 

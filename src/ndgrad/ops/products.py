@@ -15,6 +15,7 @@ from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.families import binary_lane
 from ndgrad.core.node import CONSTANT, Node, edge_of, tick
 from ndgrad.core.primitive import raw
+from ndgrad.core.saved import constant, operand_shape
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import function, general, linear, multilinear, primitives, rule_helper
@@ -22,21 +23,25 @@ from ndgrad.ops.shape import expand_to, reshape_to
 
 
 # ---------------------------------------------------------------- the primitives, each one BLAS call
-@multilinear(transposes=[lambda xp, g, y: xp.mm(g, xp.t_matrix(y)), lambda xp, g, x: xp.mm(xp.t_matrix(x), g)], public=False)
+@multilinear(
+    transposes=[lambda xp, g, y: xp.mm(g, xp.t_matrix(y)), lambda xp, g, x: xp.mm(xp.t_matrix(x), g)], public=False, saved={"mat2": "y"}
+)
 def mm(x: Any, y: Any) -> Any:
     """A matrix times a matrix. np.dot hands transposed operands to BLAS as they are, and is quick on small ones."""
     return np.dot(x, y)
 
 
 @multilinear(
-    transposes=[lambda xp, g, y: xp.reshape_to(g, shape=(*g.shape, 1)) * y, lambda xp, g, x: xp.mv(xp.t_matrix(x), g)], public=False
+    transposes=[lambda xp, g, y: xp.reshape_to(g, shape=(*g.shape, 1)) * y, lambda xp, g, x: xp.mv(xp.t_matrix(x), g)],
+    public=False,
+    saved={"vec": "y"},
 )
 def mv(x: Any, y: Any) -> Any:
     """A matrix times a vector."""
     return np.dot(x, y)
 
 
-@multilinear(transposes=[lambda xp, g, y: g * y, lambda xp, g, x: g * x], public=False)
+@multilinear(transposes=[lambda xp, g, y: g * y, lambda xp, g, x: g * x], public=False, saved={"tensor": "y"})
 def dot(x: Any, y: Any) -> Any:
     """The sum of the products of two vectors' elements."""
     return np.dot(x, y)
@@ -52,6 +57,7 @@ for _name in ("mm", "mv", "dot"):
         lambda xp, g, y: xp.bmm(g, xp.transpose_dims(y, dim0=1, dim1=2)),
         lambda xp, g, x: xp.bmm(xp.transpose_dims(x, dim0=1, dim1=2), g),
     ],
+    saved={"mat2": "y"},
     public=False,
 )
 def bmm(x: Any, y: Any) -> Any:
@@ -73,13 +79,13 @@ def vdot_vectors(x: Any, y: Any) -> Any:
     return np.vdot(x, y)
 
 
-@linear(transpose=lambda xp, g: xp.drop_row(g), view=True, node_name="UnsqueezeBackward0")
+@linear(transpose=lambda xp, g: xp.drop_row(g), view=True, node_name="UnsqueezeBackward0", saved={"dim": constant(0)})
 def as_row(x: Any) -> Any:
     """A vector as a matrix of one row."""
     return x[None]
 
 
-@linear(transpose=lambda xp, g: xp.as_row(g), node_name="SqueezeBackward4")
+@linear(transpose=lambda xp, g: xp.as_row(g), node_name="SqueezeBackward4", saved={"dim": constant(0), "self_sym_sizes": operand_shape})
 def drop_row(x: Any) -> Any:
     """The only row of a matrix that nobody else has."""
     return x[0]

@@ -33,15 +33,18 @@ def _erasing(name: str, node_name: str) -> Operation:
     return general(vjp=[zero], node_name=node_name, jvp=lambda xp, tangents: xp.zero_map(tangents[0]))(kernel)
 
 
-def _fill(self: Any, name: str, history: Any, draw: Callable[[Array], Any]) -> Tensor:
-    """Check, draw into the tensor's own memory (whose layout decides which number goes where), and settle its history."""
+def _fill(self: Any, name: str, history: Any, draw: Callable[[Array], Any], *others: Tensor) -> Tensor:
+    """Check, draw into the tensor's own memory (whose layout decides which number goes where), and settle its history.
+
+    `others` are the history's further operands: tensors that say what to draw.
+    """
     check_target(self, name)
-    recording = modes.is_grad_enabled() and self.requires_grad
+    recording = modes.is_grad_enabled() and (self.requires_grad or any(other.requires_grad for other in others))
     if recording:
         check_recorded(self, name)
     memory = self._memory()
     check_writable(self, memory.shape, memory.dtype, name)
-    out = history(shadow(self)) if recording else finish(memory)
+    out = history(shadow(self), *others) if recording else finish(memory)
     run_quietly(draw, memory)
     return finish_write(self, out, name, recording)
 
@@ -223,8 +226,17 @@ def _check_random(tensor: Tensor, low: int | None, high: int | None) -> None:
 
 # ---------------------------------------------------------------- Bernoulli trials
 _bernoulli_history = _erasing("bernoulli_history", "BernoulliBackward0")
-_bernoulli_by_tensor = _erasing("bernoulli_by_tensor_history", "BernoulliBackward1")
 _bernoulli_by_number = _erasing("bernoulli_by_number_history", "BernoulliBackward2")
+
+
+@general(
+    vjp=[lambda xp, g: xp.zero_map(g), lambda xp, g: xp.zero_map(g)],
+    node_name="BernoulliBackward1",
+    jvp=lambda xp, tangents: _no_tangent(xp, tangents),
+)
+def bernoulli_by_tensor_history(x: Any, y: Any) -> Any:
+    """The history of a tensor that was overwritten with draws of the probabilities `y`: no gradient goes to either."""
+    return x
 
 
 @function(as_function=False)
@@ -235,7 +247,8 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         probabilities = _probabilities(p, self._a.shape)
         if self._a.dtype.kind == "c":
             raise NotImplementedError(f"\"bernoulli_tensor_cpu_self_\" not implemented for '{type_name(self.dtype)}'")
-        return _fill(self, "bernoulli_", _bernoulli_by_tensor, lambda memory: distributions.bernoulli_(engine, memory, probabilities))
+        history = bernoulli_by_tensor_history
+        return _fill(self, "bernoulli_", history, lambda memory: distributions.bernoulli_(engine, memory, probabilities), p)
     probability = _number("bernoulli_", "p", 1, p)
     if not 0 <= probability <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={probability:g}")

@@ -19,6 +19,7 @@ from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
 from ndgrad.kernels.striding import dense_empty, strided
 from ndgrad.ops import pieces
 from ndgrad.ops import shape as shapes
+from ndgrad.ops.arguments import wrong
 from ndgrad.ops.conversion import clone_strided
 from ndgrad.ops.creation import finish
 from ndgrad.ops.declare import function, general, linear
@@ -28,7 +29,7 @@ from ndgrad.ops.shape import expand_to, unsqueeze_dim, view_as_shape
 
 
 # ---------------------------------------------------------------- other orders
-@linear(transpose=lambda xp, g, dims: xp.flip_dims(g, dims=dims), node_name="FlipBackward0")
+@linear(transpose=lambda xp, g, dims: xp.flip_dims(g, dims=dims), node_name="FlipBackward0", saved={"dims": "dims"})
 def flip_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
     """Some dims backwards."""
     if not x.ndim:
@@ -69,6 +70,7 @@ def reverse(self: Tensor) -> Tensor:
 @linear(
     transpose=lambda xp, g, shifts, dims: xp.roll_dims(g, shifts=tuple(-shift for shift in shifts), dims=dims),
     node_name="RollBackward0",
+    saved={"dims": "dims"},
 )
 def roll_dims(x: Any, *, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
     """Elements shifted along dims, or (without dims) along the flat tensor; what leaves at one end comes in at the other."""
@@ -88,7 +90,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     return roll_dims(input, shifts=by, dims=wrapped if input._a.ndim else ())
 
 
-@linear(transpose=lambda xp, g, k, dims: xp.rotate(g, k=-k, dims=dims), node_name="Rot90Backward0")
+@linear(transpose=lambda xp, g, k, dims: xp.rotate(g, k=-k, dims=dims), node_name="Rot90Backward0", saved={"dims": "dims"})
 def rotate(x: Any, *, k: int, dims: tuple[int, int]) -> Any:
     """Quarter turns in the plane of two dims."""
     first, second = dims
@@ -221,13 +223,19 @@ def upper_triangle(x: Any, *, diagonal: int) -> Any:
 @function(in_place=True, out=True)
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Matrices with zeros above a diagonal."""
-    return lower_triangle(_matrix(input, "tril"), diagonal=diagonal)
+    return lower_triangle(_matrix(input, "tril"), diagonal=_whole("tril", diagonal))
 
 
 @function(in_place=True, out=True)
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Matrices with zeros below a diagonal."""
-    return upper_triangle(_matrix(input, "triu"), diagonal=diagonal)
+    return upper_triangle(_matrix(input, "triu"), diagonal=_whole("triu", diagonal))
+
+
+def _whole(name: str, diagonal: Any) -> int:
+    if not hasattr(diagonal, "__index__"):
+        wrong(name, "diagonal", "int", diagonal)
+    return as_int(diagonal, "diagonal")
 
 
 def _matrix(input: Tensor, name: str) -> Tensor:
@@ -339,6 +347,7 @@ def _check_part(have: Shape, want: Shape) -> None:
         lambda xp, g, dim, start, stop, step: xp.slice_range(g, dim=dim, start=start, stop=stop, step=step),
     ],
     node_name="SliceScatterBackward0",
+    saved={"end": "stop"},
 )
 def slice_replaced(x: Any, src: Any, *, dim: int, start: int, stop: int, step: int) -> Any:
     """A copy of `x` with `src` in a range of a dim."""

@@ -118,14 +118,24 @@ def _count(shape: Shape, dims: tuple[int, ...]) -> int:
     return math.prod(shape[dim] for dim in dims)
 
 
-@linear(transpose=lambda xp, g, x_shape: xp.expand_to(g / math.prod(x_shape), shape=x_shape), node_name="MeanBackward0")
+def _numel(node: Any) -> int:
+    return math.prod(node.params["x_shape"])
+
+
+@linear(
+    transpose=lambda xp, g, x_shape: xp.expand_to(g / math.prod(x_shape), shape=x_shape),
+    node_name="MeanBackward0",
+    saved={"self_sym_numel": _numel},
+)
 def mean_all(x: Any, *, dtype: Any = None) -> Any:
     """The mean of all elements."""
     return mean_of(x, None, False, dtype)
 
 
 @linear(
-    transpose=lambda xp, g, x_shape, dims, keepdim: spread(xp, g / _count(x_shape, dims), x_shape, dims, keepdim), node_name="MeanBackward1"
+    transpose=lambda xp, g, x_shape, dims, keepdim: spread(xp, g / _count(x_shape, dims), x_shape, dims, keepdim),
+    node_name="MeanBackward1",
+    saved={"self_sym_numel": _numel},
 )
 def mean_dims(x: Any, *, dims: tuple[int, ...], keepdim: bool = False, dtype: Any = None) -> Any:
     """The mean over some dims."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from ndgrad.base import return_types
 from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, int64
+from ndgrad.core.saved import constant
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import scans as kernels
 from ndgrad.ops.arguments import one_dim, torch_arguments, unsupported
@@ -53,7 +54,11 @@ rule_helper("edge_one", _edge_raw, _edge_recorded)
 
 
 # ---------------------------------------------------------------- sums and products
-@linear(transpose=lambda xp, g, dim, reverse: xp.cumsum_along(g, dim=dim, reverse=not reverse), node_name="CumsumBackward0")
+@linear(
+    transpose=lambda xp, g, dim, reverse: xp.cumsum_along(g, dim=dim, reverse=not reverse),
+    node_name="CumsumBackward0",
+    saved={"reverse": None},
+)
 def cumsum_along(x: Any, *, dim: int, reverse: bool = False) -> Any:
     """Running sums; with `reverse`, from the end."""
     return kernels.running(np.add, x, dim, reverse=reverse)
@@ -69,7 +74,7 @@ def _cumprod_back(xp: Any, g: Any, x: Any, out: Any, dim: int, reverse: bool) ->
     return ahead * xp.conj(xp.edge_one(xp.shift_along(out, dim=dim, by=step), dim=dim, last=reverse))
 
 
-@general(vjp=[_cumprod_back], node_name="CumprodBackward0")
+@general(vjp=[_cumprod_back], node_name="CumprodBackward0", saved={"reverse": None})
 def cumprod_along(x: Any, *, dim: int, reverse: bool = False) -> Any:
     """Running products; with `reverse`, from the end."""
     return kernels.running(np.multiply, x, dim, reverse=reverse)
@@ -141,13 +146,13 @@ def _running_extreme_back(xp: Any, g: Any, out1: Any, x_shape: Any, dim: int) ->
     return g[0] if len(x_shape) == 0 else xp.put_along(g[0], out1, dim=dim, size=x_shape[dim], unique=False)
 
 
-@general(vjp=[_running_extreme_back], outputs=2, node_name="CummaxBackward0")
+@general(vjp=[_running_extreme_back], outputs=2, node_name="CummaxBackward0", saved={"indices": "out1", "self_sym_sizes": None})
 def cummax_along(x: Any, *, dim: int) -> Any:
     """Running maxima and where they stand."""
     return kernels.running_extreme(x, dim, True)
 
 
-@general(vjp=[_running_extreme_back], outputs=2, node_name="CumminBackward0")
+@general(vjp=[_running_extreme_back], outputs=2, node_name="CumminBackward0", saved={"indices": "out1", "self_sym_sizes": None})
 def cummin_along(x: Any, *, dim: int) -> Any:
     """Running minima and where they stand."""
     return kernels.running_extreme(x, dim, False)
@@ -175,7 +180,9 @@ def cummin(input: Tensor, dim: int) -> Any:
 
 
 # ---------------------------------------------------------------- differences and integrals
-@linear(transpose=lambda xp, g, dim: xp.difference_transpose(g, dim=dim), node_name="SubBackward0")
+@linear(
+    transpose=lambda xp, g, dim: xp.difference_transpose(g, dim=dim), node_name="SubBackward0", saved={"dim": None, "alpha": constant(1)}
+)
 def difference_along(x: Any, *, dim: int) -> Any:
     """Each element less the one before it."""
     lead = (slice(None),) * dim

@@ -222,7 +222,7 @@ def _index_combine(x: Any, src: Any, index: Any, *, dim: int, reduce: str, inclu
 
 
 _reduce_pair = _pair(_scatter_combine, joint=_reduce_back, node_name="ScatterReduceBackward0")
-_index_reduce_pair = _pair(_index_combine, joint=_reduce_back, node_name="IndexReduceBackward0")
+_index_reduce_pair = _pair(_index_combine, joint=_reduce_back, node_name="IndexReduceBackward0", saved={"source": "src", "index": None})
 
 
 def _scatter_reduce(
@@ -492,6 +492,7 @@ _scatter_masked_pair = _pair(
     _scatter_masked,
     vjp=[lambda xp, g, mask: _cleared(xp, g, mask), _source_back, None],
     node_name="MaskedScatterBackward0",
+    saved={"source_sym_sizes": "source_shape"},
 )
 
 

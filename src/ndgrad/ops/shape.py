@@ -80,14 +80,14 @@ def squeeze_all(x: Any) -> Any:
     return np.squeeze(laid_out(x))
 
 
-@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward1")
+@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward1", saved={"dim": "dim"})
 def squeeze_dim(x: Any, *, dim: int) -> Any:
     """Without one dim, if its size is 1."""
     x = laid_out(x)
     return np.squeeze(x, dim) if x.ndim and x.shape[dim] == 1 else x[...]
 
 
-@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward2")
+@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward2", saved={"dim": "dims"})
 def squeeze_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
     """Without those of `dims` whose size is 1."""
     x = laid_out(x)
@@ -128,7 +128,9 @@ def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(found)
 
 
-@linear(transpose=lambda xp, g, dims: xp.permute_dims(g, dims=_inverse(dims)), view=True, node_name="PermuteBackward0")
+@linear(
+    transpose=lambda xp, g, dims: xp.permute_dims(g, dims=_inverse(dims)), view=True, node_name="PermuteBackward0", saved={"dims": "dims"}
+)
 def permute_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
     """The dims in another order."""
     return laid_out(x).transpose(dims)
@@ -357,6 +359,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """One dim split into several, whose sizes must multiply to its own; one of them may be -1."""
     shape = input._a.shape
+    if not shape:
+        raise RuntimeError(f"unflatten got an unexpected error: Dimension specified as {dim} but tensor has no dimensions")
     axis = wrap_dim(dim, len(shape))
     wanted = as_shape((sizes,) if isinstance(sizes, (list, tuple)) else sizes, "sizes")
     if not wanted:
@@ -380,8 +384,10 @@ def ravel(input: Tensor) -> Tensor:
 
 # ---------------------------------------------------------------- dims of size 1
 @function
-def squeeze(input: Tensor, dim: Any = None) -> Tensor:
-    """Without dims of size 1: all of them, one, or those of a tuple."""
+def squeeze(input: Tensor, dim: Any = None, *dims: int) -> Tensor:
+    """Without dims of size 1: all of them, one, or several, given one by one or as a tuple."""
+    if dims:
+        dim = (dim, *dims)
     if dim is None:
         return squeeze_all(input)
     rank = input._a.ndim

@@ -23,13 +23,13 @@ def _places_back(xp: Any, g: Any, out1: Any, x_shape: Any, dim: int) -> Any:
 
 
 # ---------------------------------------------------------------- sorting
-@general(vjp=[_places_back], outputs=2, node_name="SortBackward0")
+@general(vjp=[_places_back], outputs=2, node_name="SortBackward0", saved={"indices": "out1"})
 def sort_along(x: Any, *, dim: int, descending: bool) -> Any:
     """The elements in order along a dim, and where they stood."""
     return kernels.sorted_with_positions(x, dim, descending)
 
 
-@general(vjp=[_places_back], outputs=2, node_name="SortBackward1")
+@general(vjp=[_places_back], outputs=2, node_name="SortBackward1", saved={"indices": "out1"})
 def sort_stable(x: Any, *, dim: int, descending: bool) -> Any:
     """The same under the name that PyTorch gives it when `stable` is passed; both are stable."""
     return kernels.sorted_with_positions(x, dim, descending)
@@ -70,7 +70,7 @@ def msort(input: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------- the largest few
-@general(vjp=[_places_back], outputs=2, node_name="TopkBackward0")
+@general(vjp=[_places_back], outputs=2, node_name="TopkBackward0", saved={"indices": "out1"})
 def topk_along(x: Any, *, k: int, dim: int, largest: bool) -> Any:
     """The `k` largest (smallest) elements along a dim, in order, and their positions."""
     return kernels.top(x, k, dim, largest)
@@ -103,25 +103,25 @@ def _drop(found: tuple[Any, Any], dim: int, keepdim: bool) -> tuple[Any, Any]:
     return found[0].squeeze(dim), found[1].squeeze(dim)
 
 
-@general(vjp=[_selected_back], outputs=2, node_name="KthvalueBackward0")
+@general(vjp=[_selected_back], outputs=2, node_name="KthvalueBackward0", saved={"indices": "out1"})
 def kthvalue_along(x: Any, *, k: int, dim: int, keepdim: bool = False) -> Any:
     """The `k`-th smallest elements along a dim, and their positions."""
     return _drop(kernels.ranked(x, k - 1, dim), dim, keepdim)
 
 
-@general(vjp=[_selected_back], outputs=2, node_name="MedianBackward1")
+@general(vjp=[_selected_back], outputs=2, node_name="MedianBackward1", saved={"indices": "out1"})
 def median_along(x: Any, *, dim: int, keepdim: bool = False) -> Any:
     """The lower medians along a dim, and their positions."""
     return _drop(kernels.median(x, dim, False), dim, keepdim)
 
 
-@general(vjp=[_selected_back], outputs=2, node_name="NanmedianBackward1")
+@general(vjp=[_selected_back], outputs=2, node_name="NanmedianBackward1", saved={"indices": "out1"})
 def nanmedian_along(x: Any, *, dim: int, keepdim: bool = False) -> Any:
     """The lower medians along a dim, nan left out, and their positions."""
     return _drop(kernels.median(x, dim, True), dim, keepdim)
 
 
-@general(vjp=[_selected_back], outputs=2, node_name="ModeBackward0")
+@general(vjp=[_selected_back], outputs=2, node_name="ModeBackward0", saved={"indices": "out1"})
 def mode_along(x: Any, *, dim: int, keepdim: bool = False) -> Any:
     """The most frequent elements along a dim, and their last positions."""
     return _drop(kernels.mode(x, dim), dim, keepdim)

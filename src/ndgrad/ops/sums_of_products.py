@@ -25,8 +25,11 @@ def _conjugate(number: Any) -> Any:
     return number.conjugate() if isinstance(number, complex) else number
 
 
-def _sum_of_product(name: str, node_name: str, multiply: Rule, left: Rule, right: Rule) -> Operation:
-    """The primitive `beta * x + alpha * multiply(y, z)`; `left` and `right` are the adjoints of the product in y and z."""
+def _sum_of_product(name: str, node_name: str, multiply: Rule, left: Rule, right: Rule, factors: tuple[str, str]) -> Operation:
+    """The primitive `beta * x + alpha * multiply(y, z)`.
+
+    `left` and `right` are the adjoints of the product in y and z, and `factors` what PyTorch calls those two.
+    """
 
     def kernel(x: Any, y: Any, z: Any, *, beta: Any, alpha: Any) -> Any:
         out = multiply(raw, y, z)
@@ -52,6 +55,7 @@ def _sum_of_product(name: str, node_name: str, multiply: Rule, left: Rule, right
         ],
         jvp=tangent,
         node_name=node_name,
+        saved=dict(zip(factors, "yz", strict=True)),
     )(kernel)
 
 
@@ -70,6 +74,7 @@ _addmm = _sum_of_product(
     lambda xp, y, z: xp.mm(y, z),
     lambda xp, g, z: xp.mm(g, xp.t_matrix(z)),
     lambda xp, g, y: xp.mm(xp.t_matrix(y), g),
+    ("mat1", "mat2"),
 )
 _addmv = _sum_of_product(
     "addmv_scaled",
@@ -77,6 +82,7 @@ _addmv = _sum_of_product(
     lambda xp, y, z: xp.mv(y, z),
     lambda xp, g, z: xp.reshape_to(g, shape=(*g.shape, 1)) * z,
     lambda xp, g, y: xp.mv(xp.t_matrix(y), g),
+    ("mat", "vec"),
 )
 _addr = _sum_of_product(
     "addr_scaled",
@@ -84,6 +90,7 @@ _addr = _sum_of_product(
     lambda xp, y, z: xp.reshape_to(y, shape=(*y.shape, 1)) * z,
     lambda xp, g, z: xp.mv(g, z),
     lambda xp, g, y: xp.mv(xp.t_matrix(g), y),
+    ("vec1", "vec2"),
 )
 _baddbmm = _sum_of_product(
     "baddbmm_scaled",
@@ -91,6 +98,7 @@ _baddbmm = _sum_of_product(
     lambda xp, y, z: xp.bmm(y, z),
     lambda xp, g, z: xp.bmm(g, _flip(xp, z)),
     lambda xp, g, y: xp.bmm(_flip(xp, y), g),
+    ("batch1", "batch2"),
 )
 _addbmm = _sum_of_product(
     "addbmm_scaled",
@@ -98,6 +106,7 @@ _addbmm = _sum_of_product(
     lambda xp, y, z: xp.sum_dims(xp.bmm(y, z), dims=(0,)),
     lambda xp, g, z: xp.bmm(_over(xp, g, z), _flip(xp, z)),
     lambda xp, g, y: xp.bmm(_flip(xp, y), _over(xp, g, y)),
+    ("batch1", "batch2"),
 )
 
 

@@ -182,6 +182,7 @@ erfinv = elementwise(
     policy=FLOAT,
     check=unsupported("erfinv_vml_cpu", "c"),
     partials=[lambda xp, g, out: g * (xp.exp(out * out) / _BELL)],
+    saved={"result": None},
     domain=(-0.8, 0.8),
     doc="The inverse of the error function.",
 )
@@ -216,11 +217,31 @@ def polygamma_of(x: Any, *, n: int) -> Any:
     return special.digamma(x) if n == 0 else special.polygamma(n, x)
 
 
-def _polygamma(self: Tensor, n: int) -> Tensor:
-    """The n-th derivative of digamma."""
+_polygamma_written = elementwise(
+    polygamma_of.primitive.kernel,
+    name="polygamma_written",
+    node_name="PolygammaBackward1",
+    policy=FLOAT,
+    check=unsupported("polygamma", "c"),
+    public=False,
+    partials=polygamma_of.primitive.rules,
+    doc="The same where the result replaces the operand: PyTorch's node has a number of its own.",
+)
+
+
+def _order(n: int) -> int:
     if n < 0:
         raise RuntimeError(f"polygamma(n, x) does not support negative n. It is {n}")
-    return polygamma_of(self, n=int(n))
+    return int(n)
+
+
+def _polygamma(self: Tensor, n: int) -> Tensor:
+    """The n-th derivative of digamma."""
+    return polygamma_of(self, n=_order(n))
+
+
+def _polygamma_for_writing(self: Tensor, n: int) -> Tensor:
+    return _polygamma_written(self, n=_order(n))
 
 
 @function(out=True, primitive=polygamma_of)
@@ -231,7 +252,7 @@ def polygamma(n: int, input: Tensor) -> Tensor:
 
 # as a method the tensor comes first
 table["polygamma"].method = _polygamma
-polygamma_ = function(in_place(_polygamma, "polygamma_"), name="polygamma_", as_function=False)
+polygamma_ = function(in_place(_polygamma_for_writing, "polygamma_"), name="polygamma_", as_function=False)
 
 
 # ---------------------------------------------------------------- logit

@@ -89,6 +89,8 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta. (delta is {delta})")
     _check_float("huber_cpu", x, y)
+    if y.dtype is not x.dtype and x.dtype.is_floating_point:
+        y = y.to(x.dtype)  # unlike PyTorch's other losses, this one has the dtype of its input
     if weight is None:
         return huber_error(x, y, delta=float(delta), reduction=how)
     return _weighted("huber_loss", huber_error(x, y, delta=float(delta), reduction="none"), weight, how)
