@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ndgrad.base.dtypes import FLOATING
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.contractions import linalg_cross as _cross
 from ndgrad.ops.contractions import matrix_power as _matrix_power
@@ -26,6 +27,7 @@ multi_dot = with_out(guarded(_multi_dot), "linalg_multi_dot")
 matmul = _table["matmul"].function
 
 
+@guarded
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """A diagonal of two dims, the last ones unless told otherwise, as the last dim: a view."""
     return _diagonal(A, offset, dim1, dim2)
@@ -33,6 +35,8 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
 
 def _vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """The sum over a dim of the products of the conjugates of the elements of `x` with those of `y`."""
+    if x.dtype.category < FLOATING:
+        raise RuntimeError(f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {x.dtype}")
     return (x.conj() * y).sum(dim)
 
 

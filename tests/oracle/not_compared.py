@@ -29,6 +29,7 @@ _OVERLAP = "torch refuses an out= that overlaps an operand; ours computes first 
 #: The same for refusals.
 ERRORS_DIFFERENT: dict[str, dict[str, str]] = {
     "complex": {"Expected object of scalar type": _NARROWER},
+    "narrow_copy": {"Expected dim <|exceeds dimension size": "torch checks its arguments by assertions; ours says what narrow does"},
     "aminmax": {"Expected out tensor to have dtype": _NARROWER},
     **{name: {"Expected the dtype for input and out to match": _NARROWER} for name in ("amax", "amin")},
     "multinomial": {"expects Long tensor out": _NARROWER},

@@ -18,8 +18,9 @@ PAIR = "T.tensor([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]])"
 SIGNS = "T.tensor([1.0, -1.0])"
 
 CASES = [
-    *(f"{LOGITS}(T.tensor([{x}]), T.tensor([{y}]))" for x in ("T.inf", "-T.inf", "T.nan", "3e38", "-3e38") for y in (0.0, 0.5, 1.0)),
-    *(f"{LOGITS}(T.full((100,), {x}), T.full((100,), {y}))" for x in ("T.inf", "-T.inf", "-90.0") for y in (0.0, 1.0)),
+    *(f"{LOGITS}(T.tensor([{x}]), T.tensor([{y}]))" for x in ("T.inf", "T.nan", "3e38", "-3e38") for y in (0.0, 0.5, 1.0)),
+    *(f"{LOGITS}(T.full(({size},), {x}), T.zeros({size}))" for x in ("T.inf", "-T.inf", "-90.0") for size in (1, 64, 100)),
+    *(f"{LOGITS}(T.tensor({x}), T.tensor({y}))" for x, y in (("T.inf", 0.0), ("T.inf", 1.0), ("-T.inf", 0.0))),
     *(f"1 / T.nn.functional.{name}(T.tensor(-0.0))" for name in ("elu", "selu", "celu", "relu")),
     *(f"1 / T.nn.functional.{name}(T.full(({size},), -0.0))" for name in ("elu", "selu") for size in (7, 64, 5000)),
     *(f"T.nn.functional.{name}(T.tensor([T.nan, T.inf, -T.inf]))" for name in ("elu", "selu", "celu")),
@@ -65,6 +66,14 @@ def test_edge(expression: str) -> None:
         return
     assert ours.error is None, ours.said()
     assert not difference(ours.value, theirs.value)
+
+
+@pytest.mark.parametrize("size", [1, 100])
+@pytest.mark.parametrize("target", [0.5, 1.0])
+def test_a_logit_of_minus_infinity_on_the_wrong_side(size: int, target: float) -> None:
+    """The loss is infinite as it is on the other side, where torch subtracts one infinity from another."""
+    logits, targets = ndgrad.full((size,), -ndgrad.inf), ndgrad.full((size,), target)
+    assert ndgrad.nn.functional.binary_cross_entropy_with_logits(logits, targets).item() == ndgrad.inf
 
 
 def evaluate(expression: str, side: Any) -> Any:

@@ -23,7 +23,6 @@ from tests.oracle.translation import NoCounterpartError, Outcome, ToOurs, array,
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from torch.testing._internal import common_methods_invocations
     from torch.testing._internal.common_methods_invocations import op_db
 
 LIMITS = {torch.float64: 250, torch.float32: 30, torch.complex128: 100, torch.int64: 50, torch.bool: 25}
@@ -38,7 +37,7 @@ def full_name(info: Any) -> str:
 
 def counterpart(info: Any) -> Callable[..., Any] | None:
     """Our function of the same name, of a name that torch lists as its alias, or a call of our method where torch has only that."""
-    if isinstance(info.op, FunctionType) and info.op.__module__ == common_methods_invocations.__name__:
+    if isinstance(info.op, FunctionType) and info.op.__module__.startswith("torch.testing._internal."):
         return rebound(info)
     return next((found for name in (info.name, *(alias.name for alias in info.aliases)) if (found := named(name)) is not None), None)
 

@@ -12,7 +12,7 @@ NONE, MEAN, SUM = "none", "mean", "sum"
 _total = np.add.reduce
 # NumPy takes 0.4 microseconds to make an array of a Python number, which shows on small operands
 _FEW = 64  # elements, up to which one slow ufunc is faster than five fast ones
-_ZERO, _HALF, _ONE, _NEGATIVE = ({np.dtype(kind): np.full((), number, kind) for kind in "efd"} for number in (0, 0.5, 1, -1))
+_ZERO, _HALF, _NEGATIVE = ({np.dtype(kind): np.full((), number, kind) for kind in "efd"} for number in (0, 0.5, -1))
 
 
 def reduced(values: Any, reduction: str) -> Any:
@@ -50,12 +50,13 @@ def softplus(x: Any) -> Any:
 def logits_cross_entropy(x: Any, y: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
     """-(y log s(x) + (1 - y) log(1 - s(x))) with s the logistic function."""
     if pos_weight is None and x.size <= _FEW:
-        out = (_ONE[x.dtype] - y) * x + np.logaddexp(_ZERO[x.dtype], -x)  # of infinite logits inf or nan, as it is in PyTorch
+        zero = _ZERO[x.dtype]
+        # max(x, 0) - x y, but inf where an infinite logit is on the wrong side
+        out = (np.heaviside(x, zero) - y) * x + np.logaddexp(zero, np.copysign(x, _NEGATIVE[x.dtype]))  # of -|x|, in one call
     elif pos_weight is None:
-        out = np.subtract(_ONE[x.dtype], y)
+        out = np.subtract(np.greater(x, _ZERO[x.dtype]), y)  # fast on many elements
         out *= x
-        out -= np.minimum(x, _ZERO[x.dtype])
-        out += np.log1p(np.exp(np.copysign(x, _NEGATIVE[x.dtype])))  # of -|x|
+        out += np.log1p(np.exp(-np.abs(x)))
     else:
         out = (1 - y) * x + ((pos_weight - 1) * y + 1) * softplus(-x)
     if weight is not None:

@@ -145,4 +145,6 @@ _linalg(
     inv=lambda m: [Sample(regular(m)), Sample(regular(m, 2))],
     multi_dot=lambda m: [Sample([m(2, 3), m(3, 2), m(2, 1)]), Sample([m(3), m(3, 2)])],
     cross=lambda m: [Sample(m(2, 3), m(2, 3)), Sample(m(3, 2), m(3, 2), dim=0)],
+    diagonal=lambda m: [Sample(m(2, 3, 3)), Sample(m(2, 3, 4), offset=1, dim1=0, dim2=2)],
+    vecdot=lambda m: [Sample(m(2, 3), m(2, 3)), Sample(m(3, 2), m(3, 1), dim=0)],
 )

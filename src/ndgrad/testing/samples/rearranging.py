@@ -36,6 +36,7 @@ add(
     unsqueeze=lambda m: [Sample(m(2, 3), 1), Sample(m(), 0), Sample(m(2), -1)],
     **{f"atleast_{n}d": lambda m: [Sample(m()), Sample(m(2)), Sample(m(2, 3))] for n in (1, 2, 3)},
     narrow=lambda m: [Sample(m(2, 4), 1, 1, 2), Sample(m(4), 0, -3, 2)],
+    narrow_copy=lambda m: [Sample(m(2, 4), 1, 1, 2), Sample(m(4), 0, -3, 2)],
     select=lambda m: [Sample(m(2, 3), 1, 2), Sample(m(2, 3), 0, -1)],
     diagonal=lambda m: [Sample(m(3, 3)), Sample(m(2, 3, 4), 1, 0, 2), Sample(m(3, 2), offset=-1)],
     diag=lambda m: [Sample(m(3)), Sample(m(3, 3)), Sample(m(2), 1)],
