@@ -306,6 +306,12 @@ def test_kinks_excuse_no_jump_and_no_vertical_tangent():
     assert "Not a finite number: gradient (nan+0j)" in message(with_gradient(torch.relu, torch.nan), leaf(0.0), kinks=True)
 
 
+def test_a_kink_beside_the_point_is_not_at_it():
+    x = leaf(-3e-7, 4.5e-7)
+    assert message(torch.relu, x, kinks=True).count("The function is not smooth within a step of element") == 2
+    assert gradcheck(torch.relu, x, eps=1e-7)
+
+
 def test_kinks_of_complex_inputs_are_judged_axis_by_axis():
     z = leaf(0j, dtype=torch.complex128)
 

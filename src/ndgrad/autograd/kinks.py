@@ -10,7 +10,7 @@ from ndgrad.autograd.differences import Moved
 from ndgrad.base.types import Array
 
 #: A difference of one-sided slopes that comes from curvature halves with the step, that of a kink stays, that of a jump doubles.
-STAYS, GROWS = 0.7, 1.25
+CURVED, STAYS, GROWS = (0.45, 0.55), 0.7, 1.25
 #: How many units in the last place the rounding of a few operations may take.
 ROUNDING = 16
 #: How many elements a message lists.
@@ -95,9 +95,11 @@ class OneSided:
     def judge(self, column: int, gradient: complex, slope: complex) -> Finding | None:
         """Whether this part of a gradient lies between the slopes, and a sentence with a gap for the place; None where there is no kink."""
         ratio = self.jump[column] / self.wide_jump[column]
-        if not self.noticed[column] or not np.isfinite(ratio + gradient) or ratio < STAYS:
+        if not self.noticed[column] or not np.isfinite(ratio + gradient) or CURVED[0] < ratio < CURVED[1]:
             return None
         left, right, mine = float(self.left[column]), float(self.right[column]), self.part(gradient)
+        if ratio < STAYS:  # the point itself is smooth, so that nothing excuses it, but the difference quotient is no derivative
+            return Finding(False, "The function is not smooth within a step of {place}: try a smaller eps.")
         if ratio > GROWS:
             grown = f"one-sided slopes grow as the step shrinks, to {plain(left)} and {plain(right)}"
             return Finding(False, f"A jump or a vertical tangent at {{place}}: {grown}.")
