@@ -129,6 +129,14 @@ def test_a_wrong_factor_is_found(dtype, fast_mode):
     assert gradcheck(wrong, x, fast_mode=fast_mode, atol=0.1)
 
 
+@MODES
+def test_the_tolerance_is_that_of_each_element(fast_mode):
+    x = torch.ones(20, dtype=torch.float64, requires_grad=True)
+    wrong = hooked(lambda x: x.sum() * torch.ones(30, dtype=torch.float64), lambda g: g * 1.01)
+    assert gradcheck(wrong, x, atol=0.011, rtol=0, fast_mode=fast_mode)
+    assert "mismatch" in message(wrong, x, atol=0.009, rtol=0, fast_mode=fast_mode)
+
+
 def test_only_the_wrong_one_of_several_is_named():
     text = message(lambda n, x, y: (x * 1, hooked(lambda a, b: a * b, lambda g: -g)(x, y.detach()) + y), (1, leaf(1.0), leaf(3.0)))
     assert text.startswith("Jacobian mismatch for output 1 with respect to input 0,")
