@@ -5,6 +5,8 @@ from ndgrad.autograd.grad_modes import enable_grad as enable_grad
 from ndgrad.autograd.grad_modes import inference_mode as inference_mode
 from ndgrad.autograd.grad_modes import no_grad as no_grad
 from ndgrad.autograd.grad_modes import set_grad_enabled as set_grad_enabled
+from ndgrad.autograd.gradcheck import gradcheck as gradcheck
+from ndgrad.autograd.gradcheck import gradgradcheck as gradgradcheck
 from ndgrad.autograd.gradients import backward as backward
 from ndgrad.autograd.gradients import grad as grad
 from ndgrad.autograd.gradients import tensor_backward
