@@ -202,6 +202,7 @@ UNREACHED = {
     r"^conj_physical_written$": "belongs to an in-place form alone; run by test_in_place",
     r"_in_memory$|^index_put_(mask|\d)_$": "writes into memory, so it makes way for its twin while somebody watches; run by test_in_place",
     r"^strided_apply$|^singular_change$": "is called by rules only, in derivatives of derivatives and in forward mode",
+    r"^singular_bend$": "how the derivative of singular values changes: the double backward of linalg.matrix_norm reaches it",
     r"^normal_of_|^bernoulli_(by_tensor_)?history$": "draws around a tensor, whose gradient is 0 by definition: test_random_history",
 }
 
