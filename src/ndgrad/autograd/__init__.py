@@ -1,6 +1,8 @@
 """`torch.autograd`: reverse mode."""
 
+from ndgrad.autograd import function as function
 from ndgrad.autograd import graph as graph
+from ndgrad.autograd.function import Function as Function
 from ndgrad.autograd.grad_modes import enable_grad as enable_grad
 from ndgrad.autograd.grad_modes import inference_mode as inference_mode
 from ndgrad.autograd.grad_modes import no_grad as no_grad

@@ -96,6 +96,7 @@ def edge_behind(given: GradientEdge) -> Any:
     node = given.node
     if isinstance(node, AccumulateGrad):
         return node.variable
+    node = node.node_of()
     return node if node.outputs == 1 else Port(node, given.output_nr)
 
 

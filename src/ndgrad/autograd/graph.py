@@ -38,7 +38,7 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
     if isinstance(edge, Tensor):
         return GradientEdge(accumulator(edge), 0)
-    return GradientEdge(edge.node_of(), edge.output_nr)
+    return GradientEdge(edge.node_of().face(), edge.output_nr)
 
 
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:

@@ -100,6 +100,10 @@ class Node:
         """The node that an edge leads to: for an edge that is a node, itself."""
         return self
 
+    def face(self) -> Any:
+        """What users see as the node: itself, but for custom functions, whose context it is."""
+        return self
+
     def where(self) -> str:
         """The user's file and line that made the node."""
         return describe(self.code, self.lasti)
@@ -279,7 +283,7 @@ def edge_function(edge: Any) -> tuple[Any, int]:
     """An edge as users see it: a node and the number of its output."""
     if isinstance(edge, Tensor):
         return (None, 0) if edge._inherits() else (accumulator(edge), 0)
-    return edge.node_of(), edge.output_nr
+    return edge.node_of().face(), edge.output_nr
 
 
 class AccumulateGrad(Node):

@@ -150,7 +150,7 @@ class Tensor(Attributes, Methods):
         if view is not None and view.seen != self._v[0]:
             view.refresh(self, always=True)
         node = self._node
-        return None if node is None or node is LEAF else node.node_of()
+        return None if node is None or node is LEAF else node.node_of().face()
 
     @property
     def output_nr(self) -> int:
