@@ -16,8 +16,8 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from ndgrad.autograd.engine import expands
 from ndgrad.base.location import place
+from ndgrad.base.shapes import expands
 from ndgrad.core.node import FREED, Node, Port, freed_error, tick
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 
