@@ -160,7 +160,9 @@ def test_a_syntax_error_in_an_imported_module(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals that end a process are a matter of POSIX")
 def test_an_interrupt_ends_the_process_by_the_signal(tmp_path):
-    write(tmp_path / "program.py", "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('not reached')\n")
+    # a shell has the programs that it runs in the background ignore interrupts, and those pass that on
+    listening = "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    write(tmp_path / "program.py", f"{listening}os.kill(os.getpid(), signal.SIGINT)\nprint('not reached')\n")
     assert same_as_python(["program.py"], tmp_path).returncode == -signal.SIGINT
 
 
