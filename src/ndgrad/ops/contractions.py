@@ -302,5 +302,5 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     x, y = input1.reshape(rows, shape_x[-1]), input2.reshape(rows, shape_y[-1])
     # rows times all of the weight at once, then each row's matrix times its second vector
     half = mm_tensors(x, weight.permute(1, 0, 2).reshape(shape_w[1], -1)).reshape(rows, shape_w[0], shape_w[2])
-    out = matmul(half, y.unsqueeze(-1)).reshape(*shape_x[:-1], shape_w[0])
+    out = matmul(half, y.unsqueeze(-1)).squeeze(-1).reshape(*shape_x[:-1], shape_w[0])
     return out if bias is None else out + bias
