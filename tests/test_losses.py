@@ -201,3 +201,14 @@ def test_only_tensors_make_parameters():
     with pytest.raises(TypeError, match="from_numpy"):
         ndgrad.nn.Parameter(np.ones(2))
     assert ndgrad.nn.Parameter().tolist() == []
+
+
+def test_the_gradient_of_relu_is_the_same_on_large_arrays():
+    x = ndgrad.linspace(-1, 1, (1 << 18) + 5, dtype=ndgrad.float64)
+    x[7], x[8] = ndgrad.nan, 0.0
+    x = ndgrad.stack([x, -x]).t()  # column-major
+    leaf = x.clone().requires_grad_()
+    weights = ndgrad.linspace(-2, 3, x.numel(), dtype=ndgrad.float64).view(x.shape)
+    weights[3, 1] = ndgrad.inf
+    ndgrad.relu(leaf).backward(weights)
+    assert ndgrad.equal(leaf.grad, ndgrad.where(x <= 0, 0.0, weights))

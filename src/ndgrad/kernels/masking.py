@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ndgrad.kernels.blocks import blockwise
+
 #: Below this size `np.where` is faster whatever the mask.
 _SMALL = 1000
+#: Above it, a mask is worth doing without.
+_LARGE = 1 << 18
 _BITS = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
@@ -23,6 +27,19 @@ def masked_keep(g: Any, mask: Any) -> Any:
     if kind.kind in "iub":
         return np.multiply(g, mask, dtype=kind)
     return np.where(mask, g, kind.type(0))
+
+
+def keep_positive(g: Any, x: Any) -> Any:
+    """`g` where `x` is positive or nan, else 0; on large arrays by blocks, so that no mask of their size is made."""
+    if g.size > _LARGE and g.dtype == x.dtype and g.shape == x.shape and g.dtype.kind == "f":
+        return blockwise(_keep_positive_block, g, x)
+    return masked_keep(g, np.logical_not(np.less_equal(x, 0)))
+
+
+def _keep_positive_block(g: Any, x: Any, out: Any) -> None:
+    mask = np.less_equal(x, 0)
+    bits = _BITS[g.dtype.itemsize]
+    np.multiply(g.view(bits), np.logical_not(mask, out=mask), out=out.view(bits))
 
 
 def choose(mask: Any, x: Any, y: Any) -> Any:

@@ -12,9 +12,10 @@ from ndgrad.base.dtypes import float64, type_name
 from ndgrad.core.saved import constant
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import special
+from ndgrad.kernels.masking import keep_positive
 from ndgrad.kernels.masking import masked_keep as keep
 from ndgrad.kernels.scalars import scalar_of
-from ndgrad.ops.declare import FLOAT, Operation, elementwise, function, table
+from ndgrad.ops.declare import FLOAT, Operation, elementwise, function, recorded, rule_helper, table
 from ndgrad.ops.refusals import both, forbidden, unsupported
 
 _no_complex_clamp = forbidden("c", "clamp is not supported for complex types", NotImplementedError)
@@ -30,6 +31,9 @@ def _piece(kernel: Callable[..., Any], name: str, node: str, cpu: str, partial: 
     return elementwise(kernel, name=name, node_name=node, public=False, check=unsupported(cpu, kinds), partials=[partial], **facts)
 
 
+rule_helper("keep_positive", keep_positive, lambda g, x: recorded.masked_keep(g, _above(recorded, x, 0)))
+
+
 # ---------------------------------------------------------------- cut off
 def _relu(x: Any) -> Any:
     # NumPy's clip is three times as fast as its maximum, which of two zeros takes the second: -0 stays -0
@@ -41,7 +45,7 @@ relu = elementwise(
     name="relu",
     check=both(_no_complex_clamp, forbidden("b", "Boolean inputs not supported for relu")),
     out=False,
-    partials=[lambda xp, g, out: xp.masked_keep(g, _above(xp, out, 0))],
+    partials=[lambda xp, g, out: xp.keep_positive(g, out)],
     domain=(0.2, 2),
     doc="Every element, or 0 where it is negative.",
 )
