@@ -12,12 +12,13 @@ import pytest
 
 import ndgrad
 from ndgrad.base.dtypes import complex64, complex128, float32, float64
+from ndgrad.core.observers import observing
 from ndgrad.core.primitive import NONDIFFERENTIABLE, raw, recorded
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import ops
 from ndgrad.ops.declare import primitives, table
 from ndgrad.testing import op_checks
-from ndgrad.testing.cases import Case, cases_of, is_in_place, watching
+from ndgrad.testing.cases import Case, Watch, cases_of, is_in_place
 from ndgrad.testing.inputs import Maker
 from ndgrad.testing.samples import OPERATIONS, namespaced, spec_of, stale_entries
 
@@ -219,7 +220,7 @@ def test_every_primitive_is_reached_by_a_sample() -> None:
             if wanted is complex128 and op_checks.supports_complex(name, spec_of(name)):
                 continue
             for case in cases_of(name, wanted):
-                with watching((watch,)):
+                with observing(Watch(watch)):
                     outs = case.outputs()
                     cotangents = [out.detach() for out in outs]
                     if case.leaves and not spec_of(name).constant:

@@ -11,6 +11,7 @@ from ndgrad.autograd.custom_nodes import CustomNode, stashed_names
 from ndgrad.base import modes
 from ndgrad.core.inplace import check_recorded
 from ndgrad.core.node import edge_of, keep_retained
+from ndgrad.core.observers import announce
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
 from ndgrad.core.views import CUSTOM, MULTI_OUTPUT, write_through
@@ -120,6 +121,7 @@ class Outputs:
         if self.recording:
             node.save(self.to_save)
             node.params = dict.fromkeys(stashed_names(node.state)) or None
+            announce(node)
         return tuple(values) if isinstance(self.output, tuple) else values[0]
 
     def check_dirty(self) -> set[int]:

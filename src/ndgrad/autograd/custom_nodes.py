@@ -16,9 +16,11 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from ndgrad.base import modes
 from ndgrad.base.location import place
 from ndgrad.base.shapes import expands
-from ndgrad.core.node import FREED, Node, Port, freed_error, tick
+from ndgrad.core.node import FREED, Node, Port, edge_of, freed_error, placed, tick
+from ndgrad.core.packing import Packed, SavedTensor, packed
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 
 #: While a backward runs: for its thread and node, which inputs this call needs gradients of.
@@ -144,6 +146,7 @@ class CustomNode(Node):
         """Keep tensors for backward. An output of this node is kept as its number, or the node would hold itself."""
         entries: list[Any] = []
         kept: list[Any] = []
+        hooks = modes.current().saved_hooks
         for index, tensor in enumerate(tensors):
             if tensor is None:
                 entries += (None, (0,), 0)
@@ -158,6 +161,23 @@ class CustomNode(Node):
             entries += (tensor._a, cell, cell[0])
             own = node is self or (type(node) is Port and node.node is self)
             kept.append(node.output_nr if own else tensor)
+            if type(hooks) is tuple:
+                self.pack(entries, kept, tensor, hooks)
+        self.saved = Residuals(entries)
+        self.saved.tensors = tuple(kept)
+
+    def pack(self, entries: list[Any], kept: list[Any], tensor: Tensor, hooks: tuple[Any, Any]) -> None:
+        """Let a pack hook have the tensor that was entered last, of which only the place in the graph is kept."""
+        entries[-3:] = packed(tensor, entries[-2], hooks)
+        if kept[-1] is tensor:
+            kept[-1] = edge_of(tensor)
+
+    def replace_saved(self, entries: list[Any]) -> None:
+        """Take other residuals, some of them packed."""
+        kept = [
+            edge_of(tensor) if type(entry) is Packed and isinstance(tensor, Tensor) else tensor
+            for entry, tensor in zip(entries[::3], self.saved.tensors, strict=True)
+        ]
         self.saved = Residuals(entries)
         self.saved.tensors = tuple(kept)
 
@@ -172,6 +192,8 @@ class CustomNode(Node):
         """One of them: an input itself, or the output as a new tensor."""
         payload, cell, _ = self.saved[3 * index : 3 * index + 3]
         kept = self.saved.tensors[index]
+        if type(payload) is Packed:
+            return placed(payload.unpacked(), self.edge(kept) if isinstance(kept, int) else kept)
         if not isinstance(kept, int):
             return kept
         out = wrap(payload, self.edge(kept))
@@ -185,8 +207,8 @@ class CustomNode(Node):
 
     def edge_of(self, residual: str) -> Any:
         """Where a saved tensor comes from, now."""
-        tensor = self.saved.tensors[int(residual.removeprefix("saved"))]
-        return tensor if tensor is None or tensor._node in (None, LEAF) else tensor._node
+        kept = self.saved.tensors[int(residual.removeprefix("saved"))]
+        return kept if not isinstance(kept, Tensor) or kept._node in (None, LEAF) else kept._node
 
 
 def check_gradient(name: str, index: int, value: Tensor, edge: Any) -> None:
@@ -334,6 +356,11 @@ class Face(Node):
         if node.saved is not None and self.clears_saved_tensors():
             node.saved, node.cleared = Residuals(), True
         return found
+
+    @property
+    def _raw_saved_tensors(self) -> tuple[SavedTensor, ...]:
+        node = self._node
+        return () if node.saved is None else tuple(SavedTensor(node, index) for index in range(len(node.check()) // 3))
 
     @property
     def needs_input_grad(self) -> tuple[bool, ...]:

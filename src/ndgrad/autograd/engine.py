@@ -10,6 +10,7 @@ import sys
 import threading
 from _thread import get_ident
 from collections.abc import Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any, NoReturn
 
@@ -22,6 +23,7 @@ from ndgrad.base.quiet import begin_quiet, end_quiet
 from ndgrad.base.shapes import expands, is_dense
 from ndgrad.base.types import Payload, Shape
 from ndgrad.core.node import FREED, Node, Port
+from ndgrad.core.observers import observed_pull
 from ndgrad.core.primitive import raw, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, UNSET, Tensor, wrap
 
@@ -137,6 +139,7 @@ class _Run:
         self.create_graph = create_graph
         self.captured = captured
         self.accumulate = accumulate
+        self.observers = modes.current().observers
         self.pending: dict[Any, Any] = {}
         self.leaves: dict[Any, int] = {}
 
@@ -146,6 +149,7 @@ class _Run:
             self.deliver(edge, g)
         pending, leaves, captured, needed = self.pending, self.leaves, self.captured, self.needed
         create_graph, retain_graph = self.create_graph, self.retain_graph
+        special = create_graph or bool(self.observers)
         arrived: Any = None
         for node in order:
             g = pending.pop(node, None)
@@ -165,7 +169,7 @@ class _Run:
             parents = node.parents
             if needed is not None:
                 parents = tuple(edge if edge is not None and _key(edge) in needed else None for edge in parents)
-            cotangents = node.pull_recorded(g, parents) if create_graph else node.pull(g, parents)
+            cotangents = self.pull_specially(node, g, parents) if special else node.pull(g, parents)
             if extra is not None and extra.hooks:
                 cotangents = after_node(node, cotangents, g if node.outputs == 1 else arrived, create_graph)
             if not retain_graph and node.saved is not None:
@@ -176,7 +180,7 @@ class _Run:
                     continue
                 # what `deliver` does, for the commonest cases: the first cotangent of a node with one output, the only one of a leaf
                 # that nobody watches, and one more scalar for a leaf
-                if not create_graph and cotangent is not None and type(edge) is not Port:
+                if not special and cotangent is not None and type(edge) is not Port:
                     had = pending.get(edge)
                     left = leaves.get(edge)
                     if left is None:
@@ -207,6 +211,11 @@ class _Run:
                     had = None  # or `deliver` would find that it is not the only one who holds it
                 self.deliver(edge, cotangent)
             cotangents, cotangent = (), None  # nor do they hold what the next node would have to itself
+
+    def pull_specially(self, node: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Run a node whose derivation is recorded, or that is observed."""
+        pull = partial(node.pull_recorded if self.create_graph else node.pull, g, parents)
+        return observed_pull(self.observers, node, g, pull) if self.observers else pull()
 
     def collect(self, roots: Sequence[tuple[Any, Any]]) -> list[Node]:
         """What is reachable: the nodes, in the order in which they will run, and in `leaves` how many cotangents each leaf will get."""
@@ -349,6 +358,8 @@ class _Run:
                 accumulate_raw(leaf, g, mine)
         if leaf._post_accumulate_hooks is not None or leaf._accumulator is not None:
             after_accumulation(leaf, g, self.create_graph)
+        for observer in self.observers:
+            observer.accumulated(leaf, g)
 
 
 # ---------------------------------------------------------------- cotangents

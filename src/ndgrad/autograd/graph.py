@@ -5,11 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ndgrad.autograd.saving import allow_mutation_on_saved_tensors as allow_mutation_on_saved_tensors
+from ndgrad.autograd.saving import disable_saved_tensors_hooks as disable_saved_tensors_hooks
+from ndgrad.autograd.saving import node_creation_hook as node_creation_hook
+from ndgrad.autograd.saving import save_on_cpu as save_on_cpu
+from ndgrad.autograd.saving import saved_tensors_hooks as saved_tensors_hooks
 from ndgrad.core.node import Node as Node
 from ndgrad.core.node import accumulator, edge_of
 from ndgrad.core.tensor import Tensor, mark_modified
 
-__all__ = ["GradientEdge", "Node", "get_gradient_edge", "increment_version"]
+__all__ = [
+    "GradientEdge",
+    "Node",
+    "allow_mutation_on_saved_tensors",
+    "disable_saved_tensors_hooks",
+    "get_gradient_edge",
+    "increment_version",
+    "node_creation_hook",
+    "save_on_cpu",
+    "saved_tensors_hooks",
+]
 
 
 class GradientEdge(NamedTuple):

@@ -12,24 +12,36 @@ from typing import Any
 
 
 class Modes:
-    """The switches of one thread. Never changed once made: setting one makes another instance."""
+    """The switches of one thread. Never changed once made: setting one makes another instance.
 
-    __slots__ = ("grad", "inference", "interceptors", "special")
+    Attributes
+    ----------
+    grad, inference : what `no_grad` and `inference_mode` set.
+    observers : what watches every operation and every node of a backward (`ndgrad.core.observers`), innermost last.
+    saved_hooks : a pair (pack, unpack) for what nodes save; or the message with which such pairs are refused; or None.
+    special : whether anything but grad mode is unusual, so that the fast lanes must stand aside.
+    """
+
+    __slots__ = ("grad", "inference", "observers", "saved_hooks", "special")
 
     grad: bool
     inference: bool
-    interceptors: tuple[Any, ...]  # called with every operation and its result
-    special: bool  # whether anything but grad mode is unusual, so that the fast lanes must stand aside
+    observers: tuple[Any, ...]
+    saved_hooks: tuple[Any, Any] | str | None
+    special: bool
 
-    def __init__(self, grad: bool = True, inference: bool = False, interceptors: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self, grad: bool = True, inference: bool = False, observers: tuple[Any, ...] = (), saved_hooks: tuple[Any, Any] | str | None = None
+    ) -> None:
         self.grad = grad
         self.inference = inference
-        self.interceptors = interceptors
-        self.special = inference or bool(interceptors)
+        self.observers = observers
+        self.saved_hooks = saved_hooks
+        self.special = inference or bool(observers) or saved_hooks is not None
 
     def replace(self, name: str, value: Any) -> Modes:
         """The same switches but one."""
-        return Modes(*(value if other == name else getattr(self, other) for other in ("grad", "inference", "interceptors")))
+        return Modes(*(value if other == name else getattr(self, other) for other in ("grad", "inference", "observers", "saved_hooks")))
 
 
 default = Modes()

@@ -17,6 +17,7 @@ from ndgrad.base.location import describe, place
 from ndgrad.base.quiet import Quiet, quiet_run
 from ndgrad.base.shapes import is_dense
 from ndgrad.core.node import FREED, Node, backward_name, edge_of, entered, keep_retained
+from ndgrad.core.observers import announce_write
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, write_through
@@ -61,6 +62,7 @@ def ufunc_in_place(
             or len(args) != kernel.nin - 1
             or kwargs
             or (self.requires_grad and modes.is_grad_enabled())
+            or (modes.exceptional and modes.current().special)
         ):
             return general(self, *args, **kwargs)
         if unary:
@@ -99,7 +101,7 @@ def shadow(tensor: Tensor, copies: bool = False) -> Tensor:
     node = tensor._refresh()
     if node is LEAF or not isinstance(tensor._a, np.ndarray):
         return tensor  # a leaf's edge is the leaf itself; a scalar payload is replaced, never written to
-    if copies:
+    if copies or type(modes.current().saved_hooks) is tuple:  # a pack hook may keep what it is given
         return wrap(tensor._a.copy(), node)
     out = wrap(tensor._a, node)
     out._v = tensor._v if tensor._v is INFERENCE else tensor._cell()
@@ -119,6 +121,8 @@ def check_target(target: Any, name: str) -> None:
         )
     if mode.grad and not mode.inference and target.requires_grad:
         check_recorded(target, name)
+    if mode.observers:
+        announce_write(target)
 
 
 def check_recorded(target: Tensor, name: str) -> None:

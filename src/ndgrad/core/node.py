@@ -7,9 +7,14 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, TypeVar
 
+import numpy as np
+
 from ndgrad.base.dtypes import from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place
+from ndgrad.base.modes import exceptional
 from ndgrad.base.types import Shape
+from ndgrad.core.observers import announce
+from ndgrad.core.packing import Packed, packing_kind
 from ndgrad.core.saved import saved_attribute, saved_names
 from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
 
@@ -164,19 +169,30 @@ class Node:
         name = self.residuals[index]
         if payload is None or not hasattr(payload, "dtype"):
             return payload
-        node: Any = None
+        edge: Any
         if name.startswith("out"):
             number = int(name[3:] or 0)
-            node = self if self.outputs == 1 else Port(self, number)
+            edge = self if self.outputs == 1 else Port(self, number)
         else:
             edge = self.edge_of(name)
-            if isinstance(edge, Tensor):
-                return edge
-            node = edge
-        out = wrap(payload, node)
+        if type(payload) is Packed:
+            return placed(payload.unpacked(), edge)
+        if isinstance(edge, Tensor):
+            return edge
+        out = wrap(payload, edge)
         cell = self.saved[3 * index + 1]
         out._v = None if cell is CONSTANT else cell
         return out
+
+    def unpacked_residual(self, index: int) -> Any:
+        """A residual as users see it: numbers are tensors, too; None if the node saves nothing."""
+        found = None if self.saved is None else self.residual_tensor(index)
+        return wrap(np.asarray(found)) if isinstance(found, (bool, int, float, complex)) else found
+
+    def replace_saved(self, entries: list[Any]) -> None:
+        """Take other residuals, some of them packed."""
+        self.saved = tuple(entries)
+        self.__class__ = packing_kind(type(self))
 
     def edge_of(self, residual: str) -> Any:
         """The edge of the operand that a residual is the value of."""
@@ -194,7 +210,31 @@ def entered(node: NodeType, parents: tuple[Any, ...], output: Tensor, params: di
     node.shape, node.dtype = output._a.shape, output._a.dtype
     node.number = tick()
     node.code, node.lasti = place()
+    if exceptional:
+        announce(node)
     return node
+
+
+class Unpacked(Node):
+    """Between a leaf and what an unpack hook gave for it: another tensor, whose gradient is the leaf's."""
+
+    __slots__ = ()
+
+    printed_name = "UnpackedBackward0"
+
+    def pull(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (g,)
+
+    pull_recorded = pull
+
+
+def placed(tensor: Tensor, edge: Any) -> Tensor:
+    """A tensor from an unpack hook as the residual that it stands for: the gradient of it goes where the residual's would."""
+    if edge is None or tensor is edge:
+        return wrap(tensor._a) if edge is None else tensor
+    if isinstance(edge, Tensor):
+        return wrap(tensor._a, entered(Unpacked(), (edge,), tensor))
+    return wrap(tensor._a, edge)
 
 
 def backward_name(operation: str, overload: int = 0) -> str:

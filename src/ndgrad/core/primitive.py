@@ -9,7 +9,7 @@ what is saved: an operand's name, `out` (`out0`, `out1`... where there are sever
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import unwrap
 from numbers import Number
 from types import MappingProxyType, SimpleNamespace
@@ -24,6 +24,8 @@ from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Payload
 from ndgrad.core.node import CONSTANT, Node, Port, backward_name, tick
+from ndgrad.core.observers import observed_run
+from ndgrad.core.packing import pack_residuals
 from ndgrad.core.protocols import Operations
 from ndgrad.core.pulls import Rule, pull_through, short_pull
 from ndgrad.core.saved import Names
@@ -157,6 +159,9 @@ class Primitive:
         primitive, joint, rules, plans = self, self.joint, self.rules, self.plans
         through = pull_through(joint, rules, plans, conjugates)
 
+        def pull_values(self: Node, values: Any, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+            return through(raw, self, values, g, parents)
+
         def pull_any(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
             return through(raw, self, None if self.saved is None else self.check(), g, parents)
 
@@ -178,6 +183,7 @@ class Primitive:
             "shown": None if joint or self.variadic or None not in rules else tuple(i for i, rule in enumerate(rules) if rule),
             "pull": pull_any if joint or conjugates else short_pull(raw, rules, plans),
             "pull_recorded": pull_recorded,
+            "pull_values": pull_values,
             "edge_of": edge_of,
         }
         if "::" in self.node_name:
@@ -252,11 +258,15 @@ def apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any
     if primitive.check is not None:
         primitive.check(payloads, given)
     arguments = (payloads,) if primitive.variadic else payloads
+    mode = modes.current()
     try:
-        computed = run_quietly(primitive.kernel, *arguments, **params)
+        if mode.observers:
+            compute = partial(run_quietly, primitive.kernel, *arguments, **params)
+            computed = observed_run(mode.observers, primitive, given, params, compute)
+        else:
+            computed = run_quietly(primitive.kernel, *arguments, **params)
     except (ValueError, IndexError) as error:
         kernel_error(primitive, payloads, error)
-    mode = modes.current()
     node = None
     if needs and mode.grad and not mode.inference and primitive.differentiable:
         node = record(primitive, given, payloads, params, computed)
@@ -265,8 +275,13 @@ def apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any
         result = output(primitive, given, params, computed, node, mode, None)
     else:
         result = tuple(output(primitive, given, params, one, node, mode, number) for number, one in enumerate(computed))
-    for watch in mode.interceptors:
-        watch(primitive, given, payloads, params, result)
+    if mode.special:
+        if node is not None and type(mode.saved_hooks) is tuple:
+            pack_residuals(node, given, result, mode.saved_hooks)
+        for observer in mode.observers:
+            if node is not None:
+                observer.recorded(node)
+            observer.done(primitive, given, payloads, params, result)
     return result
 
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from ndgrad.core.tensor import wrap
+from ndgrad.core.packing import SavedTensor
 
 #: PyTorch's name of what a rule asks for: a residual's, parameter's or fact's name, or None, or a function of the node.
 Names = Mapping[str, str | Callable[[Any], Any] | None]
@@ -96,12 +94,12 @@ def saved_attribute(node: Any, name: str) -> Any:
         hint = f"; it has {', '.join(listed)}" if listed else ""
         raise AttributeError(f"'{type(node).__name__}' object has no attribute '{name}'{hint}")
     if callable(source):
-        return source(node)
+        return SavedTensor(node, None, source(node)) if raw else source(node)
     if source in node.residuals:
-        if node.saved is None:
-            return None
-        found = node.residual_tensor(node.residuals.index(source))
-        return wrap(np.asarray(found)) if isinstance(found, (bool, int, float, complex)) else found
+        index = node.residuals.index(source)
+        if raw:
+            return SavedTensor(node, index)
+        return node.unpacked_residual(index)
     value = known(node, source)
     return REDUCTIONS.index(value) if source == "reduction" else value
 

@@ -109,7 +109,7 @@ def write_in_memory(target: Tensor, name: str, in_memory: Any, otherwise: Any, o
     check_writable(target, memory.shape, memory.dtype, name)
     operands = tuple(_apart(each, memory) for each in operands)
     primitive = in_memory.primitive
-    if mode.interceptors or (recording and {primitive.operands[0], "out"} & set(primitive.residuals)):
+    if mode.observers or mode.saved_hooks or (recording and {primitive.operands[0], "out"} & set(primitive.residuals)):
         # the rules, or whoever watches, need the value before the write, or keep the one after it: both are `write`'s business
         return write(target, otherwise(shadow(target), *operands, **params), name)
     out = in_memory(target, *operands, **params)

@@ -15,6 +15,7 @@ from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
 from ndgrad.base.dtypes import dtype, float64
 from ndgrad.base.types import Array
+from ndgrad.core.observers import Observer, observing, unobserved
 from ndgrad.core.primitive import Primitive
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops.declare import table
@@ -100,7 +101,7 @@ class Case:
             given = [known.get(id(x)) for x in operands]
             if not any(t is not None for t in given):
                 return
-            with watching(()):
+            with unobserved():
                 if recorded:
                     results = push_any(primitive, [in_dtype_of(x, p) for x, p in zip(operands, payloads, strict=True)], given, params, out)
                 else:
@@ -110,7 +111,7 @@ class Case:
                 if t is not None:
                     known[id(y)] = t
 
-        with watching((watch,)):
+        with observing(Watch(watch)):
             outs = self.outputs()
         found = [known.get(id(out)) for out in outs]
         return [
@@ -140,14 +141,14 @@ def flatten(value: Any) -> list[Tensor]:
     return []
 
 
-@contextmanager
-def watching(watchers: tuple[Any, ...]) -> Iterator[None]:
-    """Let functions see every call of a primitive."""
-    previous = modes.set_mode("interceptors", watchers)
-    try:
-        yield
-    finally:
-        modes.set_mode("interceptors", previous)
+class Watch(Observer):
+    """Calls a function with every operation, once it is done."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+
+    def done(self, *call: Any) -> None:
+        self.function(*call)
 
 
 @contextmanager

@@ -1,0 +1,90 @@
+"""What watches the operations of a thread: profilers, detectors of bad numbers, whoever wants to see nodes as they are made.
+
+An observer is in the thread's `observers` mode (`ndgrad.base.modes`). Where there is none, nothing here runs: the fast lanes and the
+engine stand aside for `apply` and for `pull_specially` only while a mode is special.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from ndgrad.base import modes
+
+
+class Observer:
+    """Sees whatever happens on its thread; a subclass overrides what it is interested in.
+
+    Those who entered first are innermost: `run` and `pull` of the last one are called first, and call the others by `compute`.
+    """
+
+    def run(self, primitive: Any, operands: Sequence[Any], params: dict[str, Any], compute: Callable[[], Any]) -> Any:
+        """Around the kernel of an operation: returns its payload, or a tuple of them for several outputs."""
+        return compute()
+
+    def done(self, primitive: Any, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], result: Any) -> None:
+        """After an operation: its operands as given and as the kernel saw them, and the tensor (or tuple of tensors) that it gave."""
+
+    def recorded(self, node: Any) -> None:
+        """After a node has been made and filled in, also by a recorded backward."""
+
+    def pull(self, node: Any, g: Any, compute: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Around a node of a backward: cotangents of its operands; payloads, or tensors with `create_graph`."""
+        return compute()
+
+    def accumulated(self, leaf: Any, g: Any) -> None:
+        """After a gradient has been added to the `.grad` of a leaf."""
+
+    def writes(self, tensor: Any) -> None:
+        """Before the memory of a tensor is changed in place."""
+
+
+@contextmanager
+def observing(*observers: Observer) -> Iterator[None]:
+    """Let observers watch this thread, beside those that do."""
+    previous = modes.current().observers
+    modes.set_mode("observers", previous + observers)
+    try:
+        yield
+    finally:
+        modes.set_mode("observers", previous)
+
+
+@contextmanager
+def unobserved() -> Iterator[None]:
+    """Operations that nobody is to see, such as an observer's own."""
+    previous = modes.set_mode("observers", ())
+    try:
+        yield
+    finally:
+        modes.set_mode("observers", previous)
+
+
+def observed_run(
+    observers: tuple[Observer, ...], primitive: Any, operands: Sequence[Any], params: dict[str, Any], compute: Callable[[], Any]
+) -> Any:
+    """Run a kernel with the observers around it."""
+    for observer in observers:
+        compute = partial(observer.run, primitive, operands, params, compute)
+    return compute()
+
+
+def observed_pull(observers: tuple[Observer, ...], node: Any, g: Any, compute: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Pull a cotangent through a node with the observers around it."""
+    for observer in observers:
+        compute = partial(observer.pull, node, g, compute)
+    return compute()
+
+
+def announce(node: Any) -> None:
+    """Tell this thread's observers of a node that was made by no primitive."""
+    for observer in modes.current().observers:
+        observer.recorded(node)
+
+
+def announce_write(tensor: Any) -> None:
+    """Tell this thread's observers that the memory of a tensor is about to be changed."""
+    for observer in modes.current().observers:
+        observer.writes(tensor)
