@@ -109,7 +109,7 @@ def run_backward(
         else:
             modes.set_mode("grad", create_graph)
         quiet = begin_quiet()
-        _Run(retain_graph, create_graph, captured, accumulate).go(roots)
+        _Run(retain_graph, create_graph, captured, accumulate, () if outside is None else outside.observers).go(roots)
     finally:
         if outside is None:
             modes.exceptional.pop(thread, None)
@@ -129,17 +129,27 @@ def _key(edge: Any) -> Any:
 class _Run:
     """One traversal: the cotangents that have arrived, and how many each leaf still waits for."""
 
+    __slots__ = ("accumulate", "captured", "create_graph", "leads", "leaves", "needed", "observers", "pending", "retain_graph", "targets")
+
     #: With `inputs`: those themselves, the nodes that lead to them, and both together.
     targets: set[Any]
     leads: set[Any]
-    needed: set[Any] | None = None
+    needed: set[Any] | None
 
-    def __init__(self, retain_graph: bool, create_graph: bool, captured: dict[tuple[Any, int], Any] | None, accumulate: bool) -> None:
+    def __init__(
+        self,
+        retain_graph: bool,
+        create_graph: bool,
+        captured: dict[tuple[Any, int], Any] | None,
+        accumulate: bool,
+        observers: tuple[Any, ...],
+    ) -> None:
         self.retain_graph = retain_graph
         self.create_graph = create_graph
         self.captured = captured
         self.accumulate = accumulate
-        self.observers = modes.current().observers
+        self.observers = observers
+        self.needed = None
         self.pending: dict[Any, Any] = {}
         self.leaves: dict[Any, int] = {}
 
@@ -149,7 +159,7 @@ class _Run:
             self.deliver(edge, g)
         pending, leaves, captured, needed = self.pending, self.leaves, self.captured, self.needed
         create_graph, retain_graph = self.create_graph, self.retain_graph
-        special = create_graph or bool(self.observers)
+        special = True if self.observers else create_graph
         arrived: Any = None
         for node in order:
             g = pending.pop(node, None)
