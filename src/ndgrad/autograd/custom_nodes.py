@@ -18,7 +18,8 @@ import numpy as np
 
 from ndgrad.base.location import place
 from ndgrad.base.shapes import expands
-from ndgrad.core.node import FREED, Node, Port, freed_error, tick
+from ndgrad.core.freed import Freed
+from ndgrad.core.node import Node, Port, freed_error, tick
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 
 #: While a backward runs: for its thread and node, which inputs this call needs gradients of.
@@ -323,7 +324,7 @@ class Face(Node):
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         node = self._node
-        if node.saved is FREED:
+        if type(node.saved) is Freed:
             freed_error(node)
         if node.saved == () and node.cleared:
             raise RuntimeError(

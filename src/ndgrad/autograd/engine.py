@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from _thread import get_ident
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, NoReturn
 
@@ -18,10 +18,12 @@ import numpy as np
 from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumulation, before_leaf, before_node
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
+from ndgrad.base.location import place
 from ndgrad.base.quiet import begin_quiet, end_quiet
 from ndgrad.base.shapes import expands, is_dense
 from ndgrad.base.types import Payload, Shape
-from ndgrad.core.node import FREED, Node, Port
+from ndgrad.core.freed import Freed, running
+from ndgrad.core.node import Node, Port, tick
 from ndgrad.core.primitive import raw, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, UNSET, Tensor, wrap
 
@@ -99,7 +101,7 @@ def run_backward(
         captured = dict.fromkeys(((_key(edge), edge.output_nr) for edge in inputs), None)
     # restored without a call of Python code, so that not even a KeyboardInterrupt can leave the thread in the wrong mode
     thread = get_ident()
-    outside = modes.exceptional.get(thread)
+    outside, around = modes.exceptional.get(thread), running.get(thread)
     quiet: Any = None
     try:
         if outside is None and not create_graph:
@@ -107,8 +109,15 @@ def run_backward(
         else:
             modes.set_mode("grad", create_graph)
         quiet = begin_quiet()
-        _Run(retain_graph, create_graph, captured, accumulate).go(roots)
+        running[thread] = run = Run(roots, retain_graph, create_graph, captured, accumulate)
+        run.go()
+        if run.callbacks is not None:
+            run.call_back()
     finally:
+        if around is None:
+            running.pop(thread, None)
+        else:
+            running[thread] = around
         if outside is None:
             modes.exceptional.pop(thread, None)
         else:
@@ -124,15 +133,27 @@ def _key(edge: Any) -> Any:
     return edge.node if type(edge) is Port else edge
 
 
-class _Run:
+class Run:
     """One traversal: the cotangents that have arrived, and how many each leaf still waits for."""
 
     #: With `inputs`: those themselves, the nodes that lead to them, and both together.
     targets: set[Any]
     leads: set[Any]
     needed: set[Any] | None = None
+    #: The nodes that run, once they are known.
+    order: Sequence[Node] = ()
+    #: What `queue_callback` was given, to be called at the end.
+    callbacks: list[Callable[[], Any]] | None = None
 
-    def __init__(self, retain_graph: bool, create_graph: bool, captured: dict[tuple[Any, int], Any] | None, accumulate: bool) -> None:
+    def __init__(
+        self,
+        roots: Sequence[tuple[Any, Any]],
+        retain_graph: bool,
+        create_graph: bool,
+        captured: dict[tuple[Any, int], Any] | None,
+        accumulate: bool,
+    ) -> None:
+        self.roots = roots
         self.retain_graph = retain_graph
         self.create_graph = create_graph
         self.captured = captured
@@ -140,12 +161,14 @@ class _Run:
         self.pending: dict[Any, Any] = {}
         self.leaves: dict[Any, int] = {}
 
-    def go(self, roots: Sequence[tuple[Any, Any]]) -> None:
-        order = self.collect(roots)
+    def go(self) -> None:
+        roots = self.roots
+        order = self.order = self.collect(roots)
         for edge, g in roots:
             self.deliver(edge, g)
         pending, leaves, captured, needed = self.pending, self.leaves, self.captured, self.needed
-        create_graph, retain_graph = self.create_graph, self.retain_graph
+        create_graph = self.create_graph
+        freed = None if self.retain_graph else Freed(tick(), place(2))
         arrived: Any = None
         for node in order:
             g = pending.pop(node, None)
@@ -168,8 +191,8 @@ class _Run:
             cotangents = node.pull_recorded(g, parents) if create_graph else node.pull(g, parents)
             if extra is not None and extra.hooks:
                 cotangents = after_node(node, cotangents, g if node.outputs == 1 else arrived, create_graph)
-            if not retain_graph and node.saved is not None:
-                node.saved = FREED
+            if freed is not None and node.saved is not None:
+                node.saved = freed
             g = arrived = None  # so that a rule which hands it on hands it over
             for edge, cotangent in zip(parents, cotangents, strict=False):
                 if edge is None:
@@ -207,6 +230,12 @@ class _Run:
                     had = None  # or `deliver` would find that it is not the only one who holds it
                 self.deliver(edge, cotangent)
             cotangents, cotangent = (), None  # nor do they hold what the next node would have to itself
+
+    def call_back(self) -> None:
+        """Call what was queued during this traversal, and what that queues in turn."""
+        callbacks: Any = self.callbacks
+        for callback in callbacks:  # which may grow as we go
+            callback()
 
     def collect(self, roots: Sequence[tuple[Any, Any]]) -> list[Node]:
         """What is reachable: the nodes, in the order in which they will run, and in `leaves` how many cotangents each leaf will get."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 from ndgrad.base.dtypes import from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place
 from ndgrad.base.types import Shape
+from ndgrad.core.freed import Freed, explain
 from ndgrad.core.saved import saved_attribute, saved_names
 from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
 
@@ -17,14 +18,6 @@ from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
 tick = itertools.count().__next__
 
 
-class Freed:
-    """What a node holds in place of its residuals once a backward has used them up."""
-
-    def __repr__(self) -> str:
-        return "<freed>"
-
-
-FREED: Any = Freed()
 #: The version cell of a residual that nobody can modify, such as a Python number; a tuple, which spares the garbage collector work.
 CONSTANT: Any = (0,)
 
@@ -48,7 +41,7 @@ class Node:
     Attributes
     ----------
     parents : one edge per operand: a `Node`, a `Port` of a node with several outputs, a leaf `Tensor`, or None.
-    saved : None, `FREED`, or for each residual a payload, its version cell and the version it had: three entries in a row.
+    saved : None, a `Freed`, or for each residual a payload, its version cell and the version it had: three entries in a row.
     params : the operation's other arguments, or None.
     shape, dtype : of the output (NumPy's dtype); tuples of them where there are several outputs.
     number : counts nodes in the order of their creation.
@@ -151,8 +144,6 @@ class Node:
     def check(self) -> Any:
         """The residuals, after making sure that they are there and unchanged."""
         saved = self.saved
-        if saved is FREED:
-            freed_error(self)
         for at in range(0, len(saved), 3):
             if saved[at + 1][0] != saved[at + 2]:
                 stale_error(self, at // 3)
@@ -320,13 +311,14 @@ def freed_error(node: Node) -> NoReturn:
         "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
         "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you "
         "need to backward through the graph a second time or if you need to access saved tensors after calling backward.\n"
-        f"The first operation found without its saved values is {node.name()}, made at {node.where()}. If it belongs to an earlier "
-        "iteration, cut the graph between iterations with .detach(); if two losses share it, add them and call backward() once, or pass "
-        "retain_graph=True to all but the last call."
+        + explain(node, node.saved)
     )
 
 
 def stale_error(node: Node, index: int) -> NoReturn:
+    """A residual is not what it was when it was saved: changed, or used up."""
+    if type(node.saved) is Freed:
+        freed_error(node)
     payload, cell, version = node.saved[3 * index : 3 * index + 3]
     kind = f"torch.{type_name(from_numpy_dtype[payload.dtype])}Tensor {list(payload.shape)}"
     name = node.residuals[index] if index < len(node.residuals) else ""
