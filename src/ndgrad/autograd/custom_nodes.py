@@ -19,7 +19,7 @@ import numpy as np
 from ndgrad.base.location import place
 from ndgrad.base.shapes import expands
 from ndgrad.core.freed import Freed
-from ndgrad.core.node import Node, Port, freed_error, tick
+from ndgrad.core.node import InputMetadata, Node, Port, freed_error, tick
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 
 #: While a backward runs: for its thread and node, which inputs this call needs gradients of.
@@ -312,6 +312,10 @@ class Face(Node):
 
     def _sequence_nr(self) -> int:
         return self._node.number
+
+    @property
+    def _input_metadata(self) -> tuple[InputMetadata, ...]:
+        return tuple(InputMetadata(*(form or ((), None))) for form in self._node.formats)
 
     def register_hook(self, fn: Any) -> Any:
         """Call `fn(grad_inputs, grad_outputs)` after the node has run; a tuple that it returns replaces the former."""

@@ -10,6 +10,8 @@ import sys
 import threading
 from _thread import get_ident
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import count
 from operator import attrgetter
 from typing import Any, NoReturn
 
@@ -28,6 +30,7 @@ from ndgrad.core.primitive import raw, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, UNSET, Tensor, wrap
 
 ndarray = np.ndarray
+next_task = count().__next__
 number_of = attrgetter("number")
 #: Held while a gradient is added to a leaf, so that threads that share a leaf lose nothing.
 accumulation_lock = threading.RLock()
@@ -173,7 +176,7 @@ class Run:
         for node in order:
             g = pending.pop(node, None)
             if g is None:
-                self.pass_by(node)
+                self.pass_by(node, node.extra)
                 continue
             extra = node.extra
             if extra is not None:
@@ -230,6 +233,23 @@ class Run:
                     had = None  # or `deliver` would find that it is not the only one who holds it
                 self.deliver(edge, cotangent)
             cotangents, cotangent = (), None  # nor do they hold what the next node would have to itself
+
+    @cached_property
+    def task_id(self) -> int:
+        """A number that tells traversals apart."""
+        return next_task()
+
+    def will_reach(self, edge: Any) -> bool:
+        """Whether the gradient of what an edge stands for will be computed."""
+        key = _key(edge)
+        if self.needed is not None:
+            return key in self.needed
+        return key in self.leaves if isinstance(key, Tensor) else key in self.running
+
+    @cached_property
+    def running(self) -> frozenset[Node]:
+        """The nodes that run, for looking one up."""
+        return frozenset(self.order)
 
     def call_back(self) -> None:
         """Call what was queued during this traversal, and what that queues in turn."""
@@ -294,8 +314,14 @@ class Run:
         self.leads, self.needed = leads, needed
         return [node for node in reversed(found) if node in needed]
 
-    def pass_by(self, node: Node) -> None:
-        """Nothing arrived at a node, because those above it had no gradient for it: its leaves need not wait for it any more."""
+    def pass_by(self, node: Node, extra: Any = None) -> None:
+        """Nothing arrived at a node, because those above it had no gradient for it: hooks get None, leaves need not wait for it."""
+        runs = self.needed is None or self.runs(node)
+        nothing: Any = None if node.outputs == 1 else [None] * node.outputs
+        if extra is not None:
+            before_node(node, nothing, self.create_graph, runs)
+            if extra.hooks and runs:
+                after_node(node, (None,) * len(node.parents), nothing, self.create_graph)
         if self.needed is not None and node not in self.leads:
             return
         for edge in node.parents:
@@ -309,7 +335,7 @@ class Run:
             del g  # so that what the leaf gets may turn out to be nobody else's
         if isinstance(edge, Tensor):
             left = self.leaves[edge] = self.leaves[edge] - 1
-            if left == 0 and edge in self.pending:
+            if left == 0:
                 self.finish_leaf(edge)
 
     def add(self, edge: Any, g: Any) -> None:
@@ -352,8 +378,8 @@ class Run:
         return self.runs(node)
 
     def finish_leaf(self, leaf: Tensor) -> None:
-        """Run the hooks of a leaf whose gradient is complete, and add it to `.grad` or keep it as a result."""
-        g = self.pending.pop(leaf)
+        """Run the hooks of a leaf whose gradient, None if there is none, is complete; add it to `.grad` or keep it as a result."""
+        g = self.pending.pop(leaf, None)
         if leaf._inherits():
             return
         if leaf._hooks is not None:
@@ -371,11 +397,12 @@ class Run:
         if leaf._accumulator is not None:
             g = before_accumulation(leaf, g, self.create_graph)
         mine = type(g) is ndarray and is_ours(g, ALONE)
-        with accumulation_lock:
-            if self.create_graph:
-                accumulate_recorded(leaf, g)
-            else:
-                accumulate_raw(leaf, g, mine)
+        if g is not None:
+            with accumulation_lock:
+                if self.create_graph:
+                    accumulate_recorded(leaf, g)
+                else:
+                    accumulate_raw(leaf, g, mine)
         if leaf._post_accumulate_hooks is not None or leaf._accumulator is not None:
             after_accumulation(leaf, g, self.create_graph)
 
@@ -428,6 +455,13 @@ def fill_missing(node: Node, g: list[Any], create_graph: bool) -> list[Any]:
 
 
 # ---------------------------------------------------------------- leaves
+class Layouts(threading.local):
+    """Whether the first gradient of a leaf must have the leaf's layout, for each thread."""
+
+    enforced = True
+
+
+layouts = Layouts()
 #: What a version counter remembers of a change that no line of the user's program made.
 BY_BACKWARD = ("backward()", None, 0)
 
@@ -457,7 +491,8 @@ def accumulate_raw(leaf: Tensor, g: Payload, mine: bool) -> None:
         like = leaf._a
         dense = like.flags.c_contiguous or like.flags.f_contiguous or is_dense(like.shape, like.strides, like.itemsize)
         strides = like.strides if dense else None
-        if not mine or (g.strides != strides if dense and like.dtype == g.dtype else not g.flags.c_contiguous):
+        fits = g.strides == strides if dense and like.dtype == g.dtype else g.flags.c_contiguous
+        if not mine or (not fits and layouts.enforced):
             kept = np.empty_like(like, dtype=g.dtype, subok=False) if dense else np.empty(g.shape, g.dtype)
             kept[...] = g
             g = kept

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ndgrad.core.node import Node as Node
+from ndgrad.autograd.device_settings import region_activation_memory_budget as region_activation_memory_budget
+from ndgrad.autograd.device_settings import set_override_stale_capture_stream as set_override_stale_capture_stream
+from ndgrad.autograd.device_settings import set_warn_on_accumulate_grad_stream_mismatch as set_warn_on_accumulate_grad_stream_mismatch
+from ndgrad.autograd.multi_grad_hooks import register_multi_grad_hook as register_multi_grad_hook
+from ndgrad.autograd.node_interface import Node as Node
 from ndgrad.core.node import accumulator, edge_of
 from ndgrad.core.tensor import Tensor, mark_modified
 
-__all__ = ["GradientEdge", "Node", "get_gradient_edge", "increment_version"]
+__all__ = [
+    "GradientEdge",
+    "Node",
+    "get_gradient_edge",
+    "increment_version",
+    "region_activation_memory_budget",
+    "register_multi_grad_hook",
+    "set_override_stale_capture_stream",
+    "set_warn_on_accumulate_grad_stream_mismatch",
+]
 
 
 class GradientEdge(NamedTuple):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, TypeVar
 
+from ndgrad.base.devices import CPU
 from ndgrad.base.dtypes import from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place
 from ndgrad.base.types import Shape
@@ -28,11 +30,24 @@ class Extra:
     __slots__ = ("hooks", "metadata", "prehooks", "retain", "tensor_hooks")
 
     def __init__(self) -> None:
-        self.hooks: dict[int, Any] | None = None
-        self.prehooks: dict[int, Any] | None = None
-        self.tensor_hooks: dict[int, dict[int, Any]] | None = None
+        self.hooks: OrderedDict[int, Any] | None = None
+        self.prehooks: OrderedDict[int, Any] | None = None
+        self.tensor_hooks: dict[int, OrderedDict[int, Any]] | None = None
         self.retain: dict[int, Any] | None = None
         self.metadata: dict[Any, Any] | None = None
+
+
+class InputMetadata:
+    """What one gradient that a node receives looks like: that of an output of the operation."""
+
+    __slots__ = ("device", "dtype", "shape")
+
+    is_nested_tensor = is_cpp_nested_tensor = False
+
+    def __init__(self, shape: Shape, kind: Any) -> None:
+        self.shape = list(shape)
+        self.dtype = None if kind is None else from_numpy_dtype[kind]
+        self.device = CPU
 
 
 class Node:
@@ -63,6 +78,7 @@ class Node:
     # bound in ndgrad.autograd, because hooks stand above the core
     register_hook: ClassVar[Callable[..., Any]]
     register_prehook: ClassVar[Callable[..., Any]]
+    _register_hook_dict: ClassVar[Callable[..., Any]]
 
     outputs = 1
     output_nr = 0
@@ -112,6 +128,13 @@ class Node:
         if extra.metadata is None:
             extra.metadata = {}
         return extra.metadata
+
+    @property
+    def _input_metadata(self) -> tuple[InputMetadata, ...]:
+        """What each gradient that the node receives looks like."""
+        if self.outputs == 1:
+            return (InputMetadata(self.shape, self.dtype),)
+        return tuple(InputMetadata(shape, kind) for shape, kind in zip(self.shape, self.dtype, strict=True))
 
     @property
     def requires_grad(self) -> bool:
@@ -283,6 +306,9 @@ class AccumulateGrad(Node):
     __slots__ = ("variable",)
 
     variable: Tensor
+
+    def _sequence_nr(self) -> int:
+        return 2**64 - 1
 
     printed_name = "torch::autograd::AccumulateGrad"
 

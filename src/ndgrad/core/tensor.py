@@ -81,6 +81,7 @@ class Tensor(Attributes, Methods):
 
     if TYPE_CHECKING:
         _outdate_views: ClassVar[Callable[[Tensor], None]]  # bound in ndgrad.core
+        _backward_hooks: Any  # bound in ndgrad.autograd
 
     # rarely set, so class attributes stand in until they are
     _grad: Tensor | None = None
