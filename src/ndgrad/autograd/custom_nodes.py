@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from ndgrad.base.location import place
+from ndgrad.base.location import place_of_call
 from ndgrad.base.shapes import expands
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import InputMetadata, Node, Port, freed_error, tick
@@ -59,7 +59,7 @@ class CustomNode(Node):
         self.saved = self.params = self.extra = None
         self.shape, self.dtype = (), None
         self.number = tick()
-        self.code, self.lasti = place()
+        self.code, self.lasti = place_of_call()
 
     def face(self) -> Any:
         """The context of this call, which users see as the node."""
@@ -376,7 +376,7 @@ def delay_error(values: tuple[Any, ...]) -> tuple[Any, ...]:
     node.parents = tuple(None if value is None else wrap(value._a, LEAF) for value in values)
     node.saved = node.params = node.extra = None
     node.number = tick()
-    node.code, node.lasti = place()
+    node.code, node.lasti = place_of_call()
     forms = [((), None) if value is None else (value._a.shape, value._a.dtype) for value in values]
     node.shape, node.dtype = forms[0] if len(forms) == 1 else tuple(zip(*forms, strict=True)) or ((), ())
     return tuple(

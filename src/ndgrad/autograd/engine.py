@@ -20,7 +20,7 @@ import numpy as np
 from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumulation, before_leaf, before_node
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
-from ndgrad.base.location import place
+from ndgrad.base.location import NOWHERE, caller, outside, place_of_call, tracing
 from ndgrad.base.quiet import begin_quiet, end_quiet
 from ndgrad.base.shapes import expands, is_dense
 from ndgrad.base.types import Payload, Shape
@@ -132,6 +132,18 @@ def run_backward(
     return [captured[_key(edge), edge.output_nr] for edge in inputs]
 
 
+def leave_freed() -> Freed:
+    """What the nodes that a traversal frees are left with: it says when and where that was."""
+    try:
+        frame = caller(4)  # the user's, if this function was called by `Run.go`, and that by way of `tensor_backward`
+        code = frame.f_code
+        if code.co_filename in outside and tracing.on:
+            return Freed((tick(), code, frame.f_lasti))
+    except ValueError:  # a thread that began with `backward` itself has fewer frames
+        return Freed((tick(), *NOWHERE))
+    return Freed((tick(), *place_of_call(3)))
+
+
 def _key(edge: Any) -> Any:
     return edge.node if type(edge) is Port else edge
 
@@ -171,7 +183,7 @@ class Run:
             self.deliver(edge, g)
         pending, leaves, captured, needed = self.pending, self.leaves, self.captured, self.needed
         create_graph = self.create_graph
-        freed = None if self.retain_graph else Freed(tick(), place(2))
+        freed = None if self.retain_graph else leave_freed()
         arrived: Any = None
         for node in order:
             g = pending.pop(node, None)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ndgrad.autograd.device_settings import region_activation_memory_budget as region_activation_memory_budget
 from ndgrad.autograd.device_settings import set_override_stale_capture_stream as set_override_stale_capture_stream
 from ndgrad.autograd.device_settings import set_warn_on_accumulate_grad_stream_mismatch as set_warn_on_accumulate_grad_stream_mismatch
+from ndgrad.autograd.line_tracking import trace_lines as trace_lines
 from ndgrad.autograd.multi_grad_hooks import register_multi_grad_hook as register_multi_grad_hook
 from ndgrad.autograd.node_interface import Node as Node
 from ndgrad.core.node import accumulator, edge_of
@@ -22,6 +23,7 @@ __all__ = [
     "register_multi_grad_hook",
     "set_override_stale_capture_stream",
     "set_warn_on_accumulate_grad_stream_mismatch",
+    "trace_lines",
 ]
 
 

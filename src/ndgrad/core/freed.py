@@ -12,31 +12,29 @@ from ndgrad.base.location import NOWHERE, Place, describe, place
 running: dict[int, Any] = {}
 
 
-class Freed:
+class Freed(tuple[Any, ...]):
     """Stands in a node for its residuals, once a backward has used them up: one for each call of backward.
 
-    Whoever reads it as residuals finds that they are stale, so no pull has to ask for it, and the error is told which it is.
-
-    Attributes
-    ----------
-    newest : the number that nodes had reached when the backward began.
-    place : the user's line that called it.
+    Whoever reads it as residuals finds that they are stale, so no pull has to ask for it, and the error is told which it is. It is made
+    of the number that nodes had reached when the backward began, and the place where that was called.
     """
 
-    __slots__ = ("newest", "place")
+    __slots__ = ()
 
-    def __init__(self, newest: int, where: Place) -> None:
-        self.newest = newest
-        self.place = where
+    @property
+    def newest(self) -> int:
+        found: int = tuple.__getitem__(self, 0)
+        return found
+
+    @property
+    def place(self) -> Place:
+        return tuple.__getitem__(self, 1), tuple.__getitem__(self, 2)
 
     # a residual is a payload, a version cell and a version; the cell's first entry must be equal to the version
-    def __len__(self) -> int:
-        return 3
-
     def __iter__(self) -> Iterator[Any]:
         return iter((None, self, self))
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: Any) -> Any:
         return self
 
     def __eq__(self, other: object) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 from ndgrad.base.devices import CPU
 from ndgrad.base.dtypes import from_numpy_dtype, type_name
-from ndgrad.base.location import describe, place
+from ndgrad.base.location import describe, place_of_call
 from ndgrad.base.types import Shape
 from ndgrad.core.freed import Freed, explain
 from ndgrad.core.saved import saved_attribute, saved_names
@@ -207,7 +207,7 @@ def entered(node: NodeType, parents: tuple[Any, ...], output: Tensor, params: di
     node.params = params
     node.shape, node.dtype = output._a.shape, output._a.dtype
     node.number = tick()
-    node.code, node.lasti = place()
+    node.code, node.lasti = place_of_call()
     return node
 
 
