@@ -58,11 +58,13 @@ def test_root_without_history():
 
 
 def test_root_cut_by_detach():
-    assert "it was made by detach()" in message_of(leaf(1.0).detach().backward)
+    assert "it is the result of detach() at " in message_of(leaf(1.0).detach().backward)
 
 
 def test_root_of_an_integer_dtype():
-    assert message_of(torch.tensor(1).backward) == f"{ROOT}: it is torch.int64, and only floating point and complex tensors have gradients"
+    assert message_of(torch.tensor(1).backward) .startswith(
+        f"{ROOT}: it is torch.int64, and only floating point and complex tensors have gradients"
+    )
 
 
 def test_root_made_while_gradients_were_off():
@@ -143,7 +145,7 @@ def test_unused_input_by_number_and_name():
         "The differentiated Tensor at index 1 appears to not have been used in the graph. Set allow_unused=True if this is the "
         "desired behavior."
     )
-    assert message_of(lambda: torch.autograd.grad(x * 2, [x, y])) == f"{first} Its shape is [2]."
+    assert message_of(lambda: torch.autograd.grad(x * 2, [x, y])) == f"{first} Its shape is [2]. The program calls it y."
     assert "Its name is 'second'." in message_of(lambda: torch.autograd.grad(x * 2, {"first": x, "second": y}))
 
 

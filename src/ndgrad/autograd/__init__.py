@@ -1,8 +1,16 @@
 """`torch.autograd`: reverse mode."""
 
 from ndgrad.autograd import function as function
+from ndgrad.autograd import grad_mode as grad_mode
 from ndgrad.autograd import graph as graph
+from ndgrad.autograd.engine_switches import _force_original_view_tracking as _force_original_view_tracking
+from ndgrad.autograd.engine_switches import _unsafe_preserve_version_counter as _unsafe_preserve_version_counter
+from ndgrad.autograd.engine_switches import enforce_grad_layout_policy as enforce_grad_layout_policy
+from ndgrad.autograd.engine_switches import is_multithreading_enabled as is_multithreading_enabled
+from ndgrad.autograd.engine_switches import is_view_replay_enabled as is_view_replay_enabled
+from ndgrad.autograd.engine_switches import set_multithreading_enabled as set_multithreading_enabled
 from ndgrad.autograd.function import Function as Function
+from ndgrad.autograd.function import NestedIOFunction as NestedIOFunction
 from ndgrad.autograd.grad_modes import enable_grad as enable_grad
 from ndgrad.autograd.grad_modes import inference_mode as inference_mode
 from ndgrad.autograd.grad_modes import no_grad as no_grad
@@ -13,23 +21,46 @@ from ndgrad.autograd.gradients import backward as backward
 from ndgrad.autograd.gradients import grad as grad
 from ndgrad.autograd.gradients import tensor_backward
 from ndgrad.autograd.hooks import (
+    backward_hooks,
     node_register_hook,
+    node_register_hook_dict,
     node_register_prehook,
     register_hook,
     register_post_accumulate_grad_hook,
     retain_grad,
+    set_backward_hooks,
 )
+from ndgrad.autograd.variable import Variable as Variable
+from ndgrad.autograd.variable import variable as variable
 from ndgrad.core.node import Node
 from ndgrad.core.tensor import Tensor
 
-Variable = Tensor
+__all__ = [
+    "Function",
+    "NestedIOFunction",
+    "Variable",
+    "backward",
+    "enable_grad",
+    "enforce_grad_layout_policy",
+    "grad",
+    "grad_mode",
+    "gradcheck",
+    "gradgradcheck",
+    "inference_mode",
+    "no_grad",
+    "set_grad_enabled",
+    "set_multithreading_enabled",
+    "variable",
+]
 
 for _name, _method in {
     "backward": tensor_backward,
     "register_hook": register_hook,
     "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
     "retain_grad": retain_grad,
+    "_backward_hooks": property(backward_hooks, set_backward_hooks),
 }.items():
     setattr(Tensor, _name, _method)
 Node.register_hook = node_register_hook
 Node.register_prehook = node_register_prehook
+Node._register_hook_dict = node_register_hook_dict

@@ -17,9 +17,10 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 
 from ndgrad.base import modes
-from ndgrad.base.location import place
+from ndgrad.base.location import place_of_call
 from ndgrad.base.shapes import expands
-from ndgrad.core.node import FREED, Node, Port, edge_of, freed_error, placed, tick
+from ndgrad.core.freed import Freed
+from ndgrad.core.node import InputMetadata, Node, Port, edge_of, freed_error, placed, tick
 from ndgrad.core.packing import Packed, SavedTensor, packed
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 
@@ -60,7 +61,7 @@ class CustomNode(Node):
         self.saved = self.params = self.extra = None
         self.shape, self.dtype = (), None
         self.number = tick()
-        self.code, self.lasti = place()
+        self.code, self.lasti = place_of_call()
 
     def face(self) -> Any:
         """The context of this call, which users see as the node."""
@@ -334,6 +335,10 @@ class Face(Node):
     def _sequence_nr(self) -> int:
         return self._node.number
 
+    @property
+    def _input_metadata(self) -> tuple[InputMetadata, ...]:
+        return tuple(InputMetadata(*(form or ((), None))) for form in self._node.formats)
+
     def register_hook(self, fn: Any) -> Any:
         """Call `fn(grad_inputs, grad_outputs)` after the node has run; a tuple that it returns replaces the former."""
         return self._node.register_hook(fn)
@@ -345,7 +350,7 @@ class Face(Node):
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         node = self._node
-        if node.saved is FREED:
+        if type(node.saved) is Freed:
             freed_error(node)
         if node.saved == () and node.cleared:
             raise RuntimeError(
@@ -398,7 +403,7 @@ def delay_error(values: tuple[Any, ...]) -> tuple[Any, ...]:
     node.parents = tuple(None if value is None else wrap(value._a, LEAF) for value in values)
     node.saved = node.params = node.extra = None
     node.number = tick()
-    node.code, node.lasti = place()
+    node.code, node.lasti = place_of_call()
     forms = [((), None) if value is None else (value._a.shape, value._a.dtype) for value in values]
     node.shape, node.dtype = forms[0] if len(forms) == 1 else tuple(zip(*forms, strict=True)) or ((), ())
     return tuple(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 import threading
 from _thread import get_ident
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from operator import attrgetter
 from typing import Any, NoReturn
 
@@ -19,15 +20,18 @@ import numpy as np
 from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumulation, before_leaf, before_node
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
+from ndgrad.base.location import NOWHERE, caller, outside, place_of_call, tracing
 from ndgrad.base.quiet import begin_quiet, end_quiet
 from ndgrad.base.shapes import expands, is_dense
 from ndgrad.base.types import Payload, Shape
-from ndgrad.core.node import FREED, Node, Port
+from ndgrad.core.freed import Freed, running
+from ndgrad.core.node import Node, Port, tick
 from ndgrad.core.observers import observed_pull
 from ndgrad.core.primitive import raw, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, UNSET, Tensor, wrap
 
 ndarray = np.ndarray
+next_task = count().__next__
 number_of = attrgetter("number")
 #: Held while a gradient is added to a leaf, so that threads that share a leaf lose nothing.
 accumulation_lock = threading.RLock()
@@ -101,7 +105,7 @@ def run_backward(
         captured = dict.fromkeys(((_key(edge), edge.output_nr) for edge in inputs), None)
     # restored without a call of Python code, so that not even a KeyboardInterrupt can leave the thread in the wrong mode
     thread = get_ident()
-    outside = modes.exceptional.get(thread)
+    outside, around = modes.exceptional.get(thread), running.get(thread)
     quiet: Any = None
     try:
         if outside is None and not create_graph:
@@ -109,8 +113,16 @@ def run_backward(
         else:
             modes.set_mode("grad", create_graph)
         quiet = begin_quiet()
-        _Run(retain_graph, create_graph, captured, accumulate, () if outside is None else outside.observers).go(roots)
+        run = Run(roots, retain_graph, create_graph, captured, accumulate, () if outside is None else outside.observers)
+        running[thread] = run
+        run.go()
+        if run.callbacks is not None:
+            run.call_back()
     finally:
+        if around is None:
+            running.pop(thread, None)
+        else:
+            running[thread] = around
         if outside is None:
             modes.exceptional.pop(thread, None)
         else:
@@ -122,49 +134,89 @@ def run_backward(
     return [captured[_key(edge), edge.output_nr] for edge in inputs]
 
 
+def leave_freed() -> Freed:
+    """What the nodes that a traversal frees are left with: it says when and where that was."""
+    try:
+        frame = caller(4)  # the user's, if this function was called by `Run.go`, and that by way of `tensor_backward`
+        code = frame.f_code
+        if code.co_filename in outside and tracing.on:
+            return Freed((tick(), code, frame.f_lasti))
+    except ValueError:  # a thread that began with `backward` itself has fewer frames
+        return Freed((tick(), *NOWHERE))
+    return Freed((tick(), *place_of_call(3)))
+
+
 def _key(edge: Any) -> Any:
     return edge.node if type(edge) is Port else edge
 
 
-class _Run:
+class Run:
     """One traversal: the cotangents that have arrived, and how many each leaf still waits for."""
 
-    __slots__ = ("accumulate", "captured", "create_graph", "leads", "leaves", "needed", "observers", "pending", "retain_graph", "targets")
+    __slots__ = (
+        "__weakref__",
+        "accumulate",
+        "callbacks",
+        "captured",
+        "create_graph",
+        "leads",
+        "leaves",
+        "needed",
+        "observers",
+        "order",
+        "pending",
+        "retain_graph",
+        "roots",
+        "running",
+        "targets",
+        "task",
+    )
 
     #: With `inputs`: those themselves, the nodes that lead to them, and both together.
     targets: set[Any]
     leads: set[Any]
     needed: set[Any] | None
+    #: The nodes that run, once they are known.
+    order: Sequence[Node]
+    #: What `queue_callback` was given, to be called at the end.
+    callbacks: list[Callable[[], Any]] | None
+    #: The same nodes for looking one up, and the traversal's number, once somebody asks.
+    running: frozenset[Node] | None
+    task: int | None
 
     def __init__(
         self,
+        roots: Sequence[tuple[Any, Any]],
         retain_graph: bool,
         create_graph: bool,
         captured: dict[tuple[Any, int], Any] | None,
         accumulate: bool,
         observers: tuple[Any, ...],
     ) -> None:
+        self.roots = roots
         self.retain_graph = retain_graph
         self.create_graph = create_graph
         self.captured = captured
         self.accumulate = accumulate
         self.observers = observers
-        self.needed = None
+        self.needed = self.callbacks = self.running = self.task = None
         self.pending: dict[Any, Any] = {}
         self.leaves: dict[Any, int] = {}
 
-    def go(self, roots: Sequence[tuple[Any, Any]]) -> None:
-        order = self.collect(roots)
+    def go(self) -> None:
+        roots = self.roots
+        order = self.order = self.collect(roots)
         for edge, g in roots:
             self.deliver(edge, g)
         pending, leaves, captured, needed = self.pending, self.leaves, self.captured, self.needed
-        create_graph, retain_graph = self.create_graph, self.retain_graph
+        create_graph = self.create_graph
         special = True if self.observers else create_graph
+        freed = None if self.retain_graph else leave_freed()
         arrived: Any = None
         for node in order:
             g = pending.pop(node, None)
             if g is None:
-                self.pass_by(node)
+                self.pass_by(node, node.extra)
                 continue
             extra = node.extra
             if extra is not None:
@@ -182,8 +234,8 @@ class _Run:
             cotangents = self.pull_specially(node, g, parents) if special else node.pull(g, parents)
             if extra is not None and extra.hooks:
                 cotangents = after_node(node, cotangents, g if node.outputs == 1 else arrived, create_graph)
-            if not retain_graph and node.saved is not None:
-                node.saved = FREED
+            if freed is not None and node.saved is not None:
+                node.saved = freed
             g = arrived = None  # so that a rule which hands it on hands it over
             for edge, cotangent in zip(parents, cotangents, strict=False):
                 if edge is None:
@@ -226,6 +278,30 @@ class _Run:
         """Run a node whose derivation is recorded, or that is observed."""
         pull = partial(node.pull_recorded if self.create_graph else node.pull, g, parents)
         return observed_pull(self.observers, node, g, pull) if self.observers else pull()
+
+    @property
+    def task_id(self) -> int:
+        """A number that tells traversals apart."""
+        if self.task is None:
+            self.task = next_task()
+        return self.task
+
+    def will_reach(self, edge: Any) -> bool:
+        """Whether the gradient of what an edge stands for will be computed."""
+        key = _key(edge)
+        if self.needed is not None:
+            return key in self.needed
+        if isinstance(key, Tensor):
+            return key in self.leaves
+        if self.running is None:
+            self.running = frozenset(self.order)
+        return key in self.running
+
+    def call_back(self) -> None:
+        """Call what was queued during this traversal, and what that queues in turn."""
+        callbacks: Any = self.callbacks
+        for callback in callbacks:  # which may grow as we go
+            callback()
 
     def collect(self, roots: Sequence[tuple[Any, Any]]) -> list[Node]:
         """What is reachable: the nodes, in the order in which they will run, and in `leaves` how many cotangents each leaf will get."""
@@ -284,8 +360,14 @@ class _Run:
         self.leads, self.needed = leads, needed
         return [node for node in reversed(found) if node in needed]
 
-    def pass_by(self, node: Node) -> None:
-        """Nothing arrived at a node, because those above it had no gradient for it: its leaves need not wait for it any more."""
+    def pass_by(self, node: Node, extra: Any = None) -> None:
+        """Nothing arrived at a node, because those above it had no gradient for it: hooks get None, leaves need not wait for it."""
+        runs = self.needed is None or self.runs(node)
+        nothing: Any = None if node.outputs == 1 else [None] * node.outputs
+        if extra is not None:
+            before_node(node, nothing, self.create_graph, runs)
+            if extra.hooks and runs:
+                after_node(node, (None,) * len(node.parents), nothing, self.create_graph)
         if self.needed is not None and node not in self.leads:
             return
         for edge in node.parents:
@@ -299,7 +381,7 @@ class _Run:
             del g  # so that what the leaf gets may turn out to be nobody else's
         if isinstance(edge, Tensor):
             left = self.leaves[edge] = self.leaves[edge] - 1
-            if left == 0 and edge in self.pending:
+            if left == 0:
                 self.finish_leaf(edge)
 
     def add(self, edge: Any, g: Any) -> None:
@@ -342,8 +424,8 @@ class _Run:
         return self.runs(node)
 
     def finish_leaf(self, leaf: Tensor) -> None:
-        """Run the hooks of a leaf whose gradient is complete, and add it to `.grad` or keep it as a result."""
-        g = self.pending.pop(leaf)
+        """Run the hooks of a leaf whose gradient, None if there is none, is complete; add it to `.grad` or keep it as a result."""
+        g = self.pending.pop(leaf, None)
         if leaf._inherits():
             return
         if leaf._hooks is not None:
@@ -361,11 +443,12 @@ class _Run:
         if leaf._accumulator is not None:
             g = before_accumulation(leaf, g, self.create_graph)
         mine = type(g) is ndarray and is_ours(g, ALONE)
-        with accumulation_lock:
-            if self.create_graph:
-                accumulate_recorded(leaf, g)
-            else:
-                accumulate_raw(leaf, g, mine)
+        if g is not None:
+            with accumulation_lock:
+                if self.create_graph:
+                    accumulate_recorded(leaf, g)
+                else:
+                    accumulate_raw(leaf, g, mine)
         if leaf._post_accumulate_hooks is not None or leaf._accumulator is not None:
             after_accumulation(leaf, g, self.create_graph)
         for observer in self.observers:
@@ -420,6 +503,13 @@ def fill_missing(node: Node, g: list[Any], create_graph: bool) -> list[Any]:
 
 
 # ---------------------------------------------------------------- leaves
+class Layouts(threading.local):
+    """Whether the first gradient of a leaf must have the leaf's layout, for each thread."""
+
+    enforced = True
+
+
+layouts = Layouts()
 #: What a version counter remembers of a change that no line of the user's program made.
 BY_BACKWARD = ("backward()", None, 0)
 
@@ -449,7 +539,8 @@ def accumulate_raw(leaf: Tensor, g: Payload, mine: bool) -> None:
         like = leaf._a
         dense = like.flags.c_contiguous or like.flags.f_contiguous or is_dense(like.shape, like.strides, like.itemsize)
         strides = like.strides if dense else None
-        if not mine or (g.strides != strides if dense and like.dtype == g.dtype else not g.flags.c_contiguous):
+        fits = g.strides == strides if dense and like.dtype == g.dtype else g.flags.c_contiguous
+        if not mine or (not fits and layouts.enforced):
             kept = np.empty_like(like, dtype=g.dtype, subok=False) if dense else np.empty(g.shape, g.dtype)
             kept[...] = g
             g = kept

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Self, TypeVar, cast, overload
 
 from ndgrad.base import modes
+from ndgrad.core.cuts import note
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,6 +83,8 @@ class _GradSwitch(Switch):
         self.previous: list[bool] = []
 
     def __enter__(self) -> None:
+        if not self.value:
+            note("a block of no_grad()")
         self.previous.append(modes.set_mode("grad", self.value))
 
     def __exit__(self, *details: object) -> None:
@@ -118,6 +121,8 @@ class set_grad_enabled(Switch):
         if not isinstance(mode, bool):
             raise TypeError(f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}")
         self.mode = mode
+        if not mode:
+            note("set_grad_enabled(False)")
         self.previous = modes.set_mode("grad", self.mode)
 
     def __call__(self, function: F) -> F:
@@ -160,6 +165,8 @@ class inference_mode(Switch):
         return inference_mode(self.mode)
 
     def __enter__(self) -> None:
+        if self.mode:
+            note("a block of inference_mode()")
         self.previous.append((modes.set_mode("inference", self.mode), modes.set_mode("grad", not self.mode)))
 
     def __exit__(self, *details: object) -> None:

@@ -14,8 +14,10 @@ from ndgrad.autograd.graph import GradientEdge
 from ndgrad.autograd.hooks import retain_grad
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
+from ndgrad.base.naming import name_in_program
 from ndgrad.base.size import as_size
 from ndgrad.base.types import Shape
+from ndgrad.core.cuts import in_words, latest, recent_in_words
 from ndgrad.core.node import AccumulateGrad, Node, Port, edge_of, tick
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
@@ -85,7 +87,7 @@ def input_edge(target: Any, position: int) -> Any:
         return Unreachable()
     if edge is None:
         raise RuntimeError(
-            f"One of the differentiated Tensors does not require grad: the one at position {position}, of shape "
+            f"One of the differentiated Tensors does not require grad: the one at position {position}{called(target)}, of shape "
             f"{list(target._a.shape)}{why_cut(target)}"
         )
     return edge
@@ -168,7 +170,16 @@ def grad(
 def of_input(target: Any, names: list[Any] | None, position: int) -> str:
     """Which input an error is about, beyond its number."""
     name = "" if names is None else f"Its name is {names[position]!r}. "
-    return f"{name}Its shape is {list(target._a.shape)}." if isinstance(target, Tensor) else name
+    if not isinstance(target, Tensor):
+        return name
+    own = name_in_program(target)
+    return f"{name}Its shape is {list(target._a.shape)}." + (f" The program calls it {own}." if own else "")
+
+
+def called(target: Tensor) -> str:
+    """What the program calls a tensor, in parentheses."""
+    own = name_in_program(target)
+    return f" ({own})" if own else ""
 
 
 def fresh(value: Any, earlier: list[Any]) -> Tensor:
@@ -295,16 +306,21 @@ def check_cotangent(g: Any, shape: Shape, kind: Any, position: int) -> None:
 def why_cut(tensor: Tensor) -> str:
     """What is known of why a tensor has no history."""
     if tensor._cut:
-        return f": it {tensor._cut}"
+        return f": it is the result of {in_words(tensor._cut)}, where its gradient ends"
     if tensor._v is INFERENCE:
-        return ": it was made in inference_mode, which records nothing"
+        return f": it was made in inference_mode, which records nothing (entered{latest('a block of inference_mode')})"
     if tensor._a.dtype.kind not in "fc":
-        return f": it is {tensor.dtype}, and only floating point and complex tensors have gradients"
-    off = "Gradients are switched off right now (no_grad or set_grad_enabled(False)). " if not modes.is_grad_enabled() else ""
-    return (
-        f": {off}Nothing that it was computed from has requires_grad=True, or it was computed inside no_grad(), or by way of detach(), "
-        ".data, .item() or NumPy, which the graph does not see"
-    )
+        return (
+            f": it is {tensor.dtype}, and only floating point and complex tensors have gradients. Comparisons, argmax, conversions to "
+            "integers and what is computed from their results are constants to autograd"
+        )
+    text = ": nothing that it was computed from requires grad, as far as it was recorded"
+    if not modes.is_grad_enabled():
+        text += f". Gradients are switched off right now, by {(recent_in_words(1) or ['set_grad_enabled(False)'])[0]}"
+    ends = recent_in_words(3)
+    if not ends:
+        return f"{text}. Set requires_grad=True on the tensors whose gradients are wanted, before they are used"
+    return f"{text}. If it should depend on something that does, look where gradients ended last: " + "; ".join(ends)
 
 
 def tensor_backward(

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ndgrad.autograd.device_settings import region_activation_memory_budget as region_activation_memory_budget
+from ndgrad.autograd.device_settings import set_override_stale_capture_stream as set_override_stale_capture_stream
+from ndgrad.autograd.device_settings import set_warn_on_accumulate_grad_stream_mismatch as set_warn_on_accumulate_grad_stream_mismatch
+from ndgrad.autograd.line_tracking import trace_lines as trace_lines
+from ndgrad.autograd.multi_grad_hooks import register_multi_grad_hook as register_multi_grad_hook
+from ndgrad.autograd.node_interface import Node as Node
 from ndgrad.autograd.saving import allow_mutation_on_saved_tensors as allow_mutation_on_saved_tensors
 from ndgrad.autograd.saving import disable_saved_tensors_hooks as disable_saved_tensors_hooks
 from ndgrad.autograd.saving import node_creation_hook as node_creation_hook
 from ndgrad.autograd.saving import save_on_cpu as save_on_cpu
 from ndgrad.autograd.saving import saved_tensors_hooks as saved_tensors_hooks
-from ndgrad.core.node import Node as Node
 from ndgrad.core.node import accumulator, edge_of
 from ndgrad.core.tensor import Tensor, mark_modified
 
@@ -22,8 +27,13 @@ __all__ = [
     "get_gradient_edge",
     "increment_version",
     "node_creation_hook",
+    "region_activation_memory_budget",
+    "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
+    "set_override_stale_capture_stream",
+    "set_warn_on_accumulate_grad_stream_mismatch",
+    "trace_lines",
 ]
 
 

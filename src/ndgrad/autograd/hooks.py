@@ -1,47 +1,21 @@
-"""Hooks on tensors and nodes, as the engine calls them; and the handle that removes one."""
+"""Hooks on tensors and nodes, as the engine calls them."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from itertools import count
 from typing import Any, NoReturn
 
 import numpy as np
 
+from ndgrad.autograd.handles import Hooks, RemovableHandle
 from ndgrad.base.dtypes import type_name
 from ndgrad.core.node import AccumulateGrad, Node, edge_of
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 
-_next_id = count().__next__
 
-
-class RemovableHandle:
-    """Removes a hook: by `remove()`, any number of times, or at the end of a `with` block."""
-
-    def __init__(self, hooks: dict[int, Any]) -> None:
-        self.id = _next_id()
-        self._hooks: dict[int, Any] | None = hooks
-
-    def remove(self) -> None:
-        if self._hooks is not None:
-            self._hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.remove()
-
-    def __getstate__(self) -> dict[str, int]:
-        return {"id": self.id}
-
-    def __setstate__(self, state: dict[str, int]) -> None:
-        self.id, self._hooks = state["id"], None
-
-
-def add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> RemovableHandle:
+def add_hook(hooks: Hooks, hook: Callable[..., Any]) -> RemovableHandle:
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
     return handle
@@ -55,12 +29,12 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if node is self or node is None:
         if self._hooks is None:
-            self._hooks = {}
+            self._hooks = Hooks()
         return add_hook(self._hooks, hook)
     extra = node.node_of().more()
     if extra.tensor_hooks is None:
         extra.tensor_hooks = {}
-    return add_hook(extra.tensor_hooks.setdefault(node.output_nr, {}), hook)
+    return add_hook(extra.tensor_hooks.setdefault(node.output_nr, Hooks()), hook)
 
 
 def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
@@ -73,8 +47,49 @@ def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], No
             f"post accumulate grad hooks cannot be registered on non-leaf tensors; this one was computed by {node.name()} at {node.where()}"
         )
     if self._post_accumulate_hooks is None:
-        self._post_accumulate_hooks = {}
+        self._post_accumulate_hooks = Hooks()
     return add_hook(self._post_accumulate_hooks, hook)
+
+
+def backward_hooks(self: Tensor) -> Hooks | None:
+    """The hooks on the gradient of this tensor, by the ids of their handles; None if there never were any."""
+    node = self._known_node()
+    if node is None or node is LEAF:
+        found: Hooks | None = self._hooks
+        return found
+    extra = node.node_of().extra
+    return None if extra is None or extra.tensor_hooks is None else extra.tensor_hooks.get(node.output_nr)
+
+
+def set_backward_hooks(self: Tensor, hooks: Hooks | None) -> None:
+    """Put other hooks in the place of those on the gradient of this tensor."""
+    node = self._known_node()
+    if node is None or node is LEAF:
+        self._hooks = hooks
+        return
+    extra = node.node_of().more()
+    if extra.tensor_hooks is None:
+        extra.tensor_hooks = {}
+    if hooks is None:
+        extra.tensor_hooks.pop(node.output_nr, None)
+    else:
+        extra.tensor_hooks[node.output_nr] = hooks
+
+
+def node_register_hook_dict(self: Node, tensor: Tensor) -> None:
+    """Call the hooks in a tensor's `_backward_hooks` when the gradient of the output that the tensor is has arrived."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"_register_hook_dict expected a variable, but got {type(tensor).__name__}")
+    hooks = backward_hooks(tensor)
+    if hooks is None:
+        return
+    if isinstance(self, AccumulateGrad):
+        self.variable._hooks = hooks
+        return
+    extra = self.node_of().more()
+    if extra.tensor_hooks is None:
+        extra.tensor_hooks = {}
+    extra.tensor_hooks[tensor.output_nr] = hooks
 
 
 def retain_grad(self: Tensor) -> None:
@@ -94,7 +109,7 @@ def node_register_hook(self: Node, fn: Callable[..., Any]) -> RemovableHandle:
     """Call `fn(grad_inputs, grad_outputs)` after the node has run; a tuple that it returns replaces the former."""
     extra = self.more()
     if extra.hooks is None:
-        extra.hooks = {}
+        extra.hooks = Hooks()
     keep_accumulator(self)
     return add_hook(extra.hooks, fn)
 
@@ -103,7 +118,7 @@ def node_register_prehook(self: Node, fn: Callable[..., Any]) -> RemovableHandle
     """Call `fn(grad_outputs)` before the node runs; a tuple that it returns replaces them."""
     extra = self.more()
     if extra.prehooks is None:
-        extra.prehooks = {}
+        extra.prehooks = Hooks()
     keep_accumulator(self)
     return add_hook(extra.prehooks, fn)
 

@@ -11,6 +11,7 @@ COMMAND_LINE = os.path.join(PACKAGE, "cli") + os.sep
 
 Place = tuple[CodeType | None, int]
 NOWHERE: Place = (None, 0)
+caller = sys._getframe  # the only way to see a caller
 
 
 class _Inside(dict[str, bool]):
@@ -22,17 +23,37 @@ class _Inside(dict[str, bool]):
 
 
 inside = _Inside()
+#: The files known not to be ndgrad's own: asked on every operation, because `in` is quicker than the subscript of a dict that learns.
+outside: set[str] = set()
 
 
 def place(depth: int = 1) -> Place:
     """The nearest frame outside ndgrad, as (code, instruction): what `describe` turns into a file and a line."""
-    frame: FrameType | None = sys._getframe(depth)  # the only way to see a caller
+    frame: FrameType | None = caller(depth)
     while frame is not None:
         code = frame.f_code
-        if not inside[code.co_filename]:
+        name = code.co_filename
+        if name in outside:
+            return code, frame.f_lasti
+        if not inside[name]:
+            outside.add(name)
             return code, frame.f_lasti
         frame = frame.f_back
     return NOWHERE
+
+
+class Tracing:
+    """Whether the places of operations are remembered; those of errors always are."""
+
+    on = True
+
+
+tracing = Tracing()
+
+
+def place_of_call(depth: int = 1) -> Place:
+    """The same for what is remembered of an operation in case that there will be an error, unless that is switched off."""
+    return place(depth + 1) if tracing.on else NOWHERE
 
 
 def line_of(code: CodeType, instruction: int) -> int | None:
@@ -44,6 +65,6 @@ def line_of(code: CodeType, instruction: int) -> int | None:
 
 def describe(code: CodeType | None, instruction: int) -> str:
     """A place as `file:line`, or "an unknown line"."""
-    if code is None:
-        return "an unknown line"
+    if code is None or not code.co_filename:
+        return "an unknown line" if tracing.on else "an unknown line (trace_lines is off)"
     return f"{code.co_filename}:{line_of(code, instruction)}"

@@ -6,14 +6,13 @@ recognise (another dtype, a subclass, a special mode, an error) it hands to `app
 
 from __future__ import annotations
 
-import sys
 from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ndgrad.base.location import inside, place
+from ndgrad.base.location import caller, outside, place_of_call
 from ndgrad.base.modes import exceptional
 from ndgrad.base.quiet import quiet_run
 from ndgrad.core.inplace import write_out
@@ -25,7 +24,6 @@ from ndgrad.core.views import View
 
 ndarray = np.ndarray
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
-caller = sys._getframe  # the only way to see a caller
 apply: Callable[..., Tensor] = apply_any  # every primitive in a lane has one output
 
 
@@ -87,11 +85,11 @@ def unary_lane(primitive: Primitive, *, takes_out: bool = True) -> Callable[...,
         node.number = tick()
         frame = caller(1)
         code = frame.f_code
-        if inside[code.co_filename]:
-            node.code, node.lasti = place(2)
-        else:
+        if code.co_filename in outside:
             node.code = code
             node.lasti = frame.f_lasti
+        else:
+            node.code, node.lasti = place_of_call(2)
         return result
 
     vars(lane)["lane"] = True
@@ -227,11 +225,11 @@ def binary_lane(
         node.number = tick()
         frame = caller(1)
         code = frame.f_code
-        if inside[code.co_filename]:
-            node.code, node.lasti = place(2)
-        else:
+        if code.co_filename in outside:
             node.code = code
             node.lasti = frame.f_lasti
+        else:
+            node.code, node.lasti = place_of_call(2)
         return result
 
     vars(lane)["lane"] = True
@@ -312,11 +310,11 @@ def single_lane(primitive: Primitive) -> Callable[..., Tensor]:
         node.number = tick()
         frame = caller(1)
         code = frame.f_code
-        if inside[code.co_filename]:
-            node.code, node.lasti = place(2)
-        else:
+        if code.co_filename in outside:
             node.code = code
             node.lasti = frame.f_lasti
+        else:
+            node.code, node.lasti = place_of_call(2)
         return result
 
     return lane

@@ -16,7 +16,8 @@ from ndgrad.base.dtypes import can_cast, from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place
 from ndgrad.base.quiet import Quiet, quiet_run
 from ndgrad.base.shapes import is_dense
-from ndgrad.core.node import FREED, Node, backward_name, edge_of, entered, keep_retained
+from ndgrad.core.freed import Freed
+from ndgrad.core.node import Node, backward_name, edge_of, entered, keep_retained
 from ndgrad.core.observers import announce_write
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
@@ -269,7 +270,7 @@ def keep_residuals(node: Any, old: Any, memory: Any, new: Any, target: Tensor) -
         return
     node = node.node_of()
     saved = node.saved
-    if saved is None or saved is FREED:
+    if saved is None or type(saved) is Freed:
         return
     kept: list[Any] = list(saved)
     for at in range(0, len(kept), 3):
@@ -287,7 +288,7 @@ def keep_residuals(node: Any, old: Any, memory: Any, new: Any, target: Tensor) -
 
 def _settle(node: Any, target: Tensor) -> None:
     saved = node.saved
-    if saved is FREED or not any(type(entry) is _Settled for entry in saved):
+    if type(saved) is Freed or not any(type(entry) is _Settled for entry in saved):
         return
     cell = target._cell()
     kept = list(saved)

@@ -9,7 +9,7 @@ from builtins import tuple as _tuple
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
-from ndgrad.autograd.hooks import RemovableHandle
+from ndgrad.autograd.handles import RemovableHandle
 from ndgrad.base.devices import memory_format
 from ndgrad.base.dtypes import dtype
 from ndgrad.core.tensor import Tensor

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 
+from ndgrad.base.devices import CPU
 from ndgrad.base.dtypes import from_numpy_dtype, type_name
-from ndgrad.base.location import describe, place
+from ndgrad.base.location import describe, place_of_call
 from ndgrad.base.modes import exceptional
 from ndgrad.base.types import Shape
+from ndgrad.core.freed import Freed, explain
 from ndgrad.core.observers import announce
 from ndgrad.core.packing import Packed, packing_kind
 from ndgrad.core.saved import saved_attribute, saved_names
@@ -22,14 +25,6 @@ from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
 tick = itertools.count().__next__
 
 
-class Freed:
-    """What a node holds in place of its residuals once a backward has used them up."""
-
-    def __repr__(self) -> str:
-        return "<freed>"
-
-
-FREED: Any = Freed()
 #: The version cell of a residual that nobody can modify, such as a Python number; a tuple, which spares the garbage collector work.
 CONSTANT: Any = (0,)
 
@@ -40,11 +35,24 @@ class Extra:
     __slots__ = ("hooks", "metadata", "prehooks", "retain", "tensor_hooks")
 
     def __init__(self) -> None:
-        self.hooks: dict[int, Any] | None = None
-        self.prehooks: dict[int, Any] | None = None
-        self.tensor_hooks: dict[int, dict[int, Any]] | None = None
+        self.hooks: OrderedDict[int, Any] | None = None
+        self.prehooks: OrderedDict[int, Any] | None = None
+        self.tensor_hooks: dict[int, OrderedDict[int, Any]] | None = None
         self.retain: dict[int, Any] | None = None
         self.metadata: dict[Any, Any] | None = None
+
+
+class InputMetadata:
+    """What one gradient that a node receives looks like: that of an output of the operation."""
+
+    __slots__ = ("device", "dtype", "shape")
+
+    is_nested_tensor = is_cpp_nested_tensor = False
+
+    def __init__(self, shape: Shape, kind: Any) -> None:
+        self.shape = list(shape)
+        self.dtype = None if kind is None else from_numpy_dtype[kind]
+        self.device = CPU
 
 
 class Node:
@@ -53,7 +61,7 @@ class Node:
     Attributes
     ----------
     parents : one edge per operand: a `Node`, a `Port` of a node with several outputs, a leaf `Tensor`, or None.
-    saved : None, `FREED`, or for each residual a payload, its version cell and the version it had: three entries in a row.
+    saved : None, a `Freed`, or for each residual a payload, its version cell and the version it had: three entries in a row.
     params : the operation's other arguments, or None.
     shape, dtype : of the output (NumPy's dtype); tuples of them where there are several outputs.
     number : counts nodes in the order of their creation.
@@ -75,6 +83,7 @@ class Node:
     # bound in ndgrad.autograd, because hooks stand above the core
     register_hook: ClassVar[Callable[..., Any]]
     register_prehook: ClassVar[Callable[..., Any]]
+    _register_hook_dict: ClassVar[Callable[..., Any]]
 
     outputs = 1
     output_nr = 0
@@ -126,6 +135,13 @@ class Node:
         return extra.metadata
 
     @property
+    def _input_metadata(self) -> tuple[InputMetadata, ...]:
+        """What each gradient that the node receives looks like."""
+        if self.outputs == 1:
+            return (InputMetadata(self.shape, self.dtype),)
+        return tuple(InputMetadata(shape, kind) for shape, kind in zip(self.shape, self.dtype, strict=True))
+
+    @property
     def requires_grad(self) -> bool:
         return True
 
@@ -156,8 +172,6 @@ class Node:
     def check(self) -> Any:
         """The residuals, after making sure that they are there and unchanged."""
         saved = self.saved
-        if saved is FREED:
-            freed_error(self)
         for at in range(0, len(saved), 3):
             if saved[at + 1][0] != saved[at + 2]:
                 stale_error(self, at // 3)
@@ -209,7 +223,7 @@ def entered(node: NodeType, parents: tuple[Any, ...], output: Tensor, params: di
     node.params = params
     node.shape, node.dtype = output._a.shape, output._a.dtype
     node.number = tick()
-    node.code, node.lasti = place()
+    node.code, node.lasti = place_of_call()
     if exceptional:
         announce(node)
     return node
@@ -333,6 +347,9 @@ class AccumulateGrad(Node):
 
     variable: Tensor
 
+    def _sequence_nr(self) -> int:
+        return 2**64 - 1
+
     printed_name = "torch::autograd::AccumulateGrad"
 
     def __init__(self, variable: Tensor) -> None:
@@ -360,13 +377,14 @@ def freed_error(node: Node) -> NoReturn:
         "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
         "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you "
         "need to backward through the graph a second time or if you need to access saved tensors after calling backward.\n"
-        f"The first operation found without its saved values is {node.name()}, made at {node.where()}. If it belongs to an earlier "
-        "iteration, cut the graph between iterations with .detach(); if two losses share it, add them and call backward() once, or pass "
-        "retain_graph=True to all but the last call."
+        + explain(node, node.saved)
     )
 
 
 def stale_error(node: Node, index: int) -> NoReturn:
+    """A residual is not what it was when it was saved: changed, or used up."""
+    if type(node.saved) is Freed:
+        freed_error(node)
     payload, cell, version = node.saved[3 * index : 3 * index + 3]
     kind = f"torch.{type_name(from_numpy_dtype[payload.dtype])}Tensor {list(payload.shape)}"
     name = node.residuals[index] if index < len(node.residuals) else ""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ndgrad.base import modes
+from ndgrad.core.freed import Freed
 from ndgrad.core.tensor import Tensor, wrap
 
 
@@ -107,8 +108,7 @@ class SavedTensor:
         return None if self._index is None or self._node.saved is None else self._node.check()[3 * self._index]
 
     def _freed(self) -> bool:
-        saved = self._node.saved
-        return saved is not None and not isinstance(saved, (tuple, list))
+        return type(self._node.saved) is Freed
 
     @property
     def data(self) -> Any:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ndgrad.core.node import FREED, Node, freed_error, stale_error
+from ndgrad.core.node import Node, stale_error
 
 Rule = Callable[..., Any]
 #: What a rule's parameter is: its place in the node's `saved`, or -1 and the name of a parameter of the operation.
@@ -59,8 +59,6 @@ def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan]) -> P
 
         def pull_unary(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
             saved = self.saved
-            if saved is FREED:
-                freed_error(self)
             x, cell, version = saved
             if cell[0] != version:
                 stale_error(self, 0)
@@ -81,8 +79,6 @@ def short_pull(raw: Any, rules: tuple[Rule | None, ...], plans: list[Plan]) -> P
 
     def pull_binary(self: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
         saved = self.saved
-        if saved is FREED:
-            freed_error(self)
         x, y = parents
         g_x = g_y = None
         if x is not None:

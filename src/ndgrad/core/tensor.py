@@ -16,10 +16,11 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import cpp_name, dtype, names_left_out, type_name
 from ndgrad.base.dtypes import dtype as dtype_type
-from ndgrad.base.location import describe, place
+from ndgrad.base.location import describe, place_of_call
 from ndgrad.base.storage import address
 from ndgrad.base.types import Array, Payload
 from ndgrad.core.attributes import Attributes
+from ndgrad.core.cuts import Cut, note
 from ndgrad.core.printing import tensor_text
 
 if TYPE_CHECKING:
@@ -81,13 +82,14 @@ class Tensor(Attributes, Methods):
 
     if TYPE_CHECKING:
         _outdate_views: ClassVar[Callable[[Tensor], None]]  # bound in ndgrad.core
+        _backward_hooks: Any  # bound in ndgrad.autograd
 
     # rarely set, so class attributes stand in until they are
     _grad: Tensor | None = None
     _hooks: Any = None
     _post_accumulate_hooks: Any = None
     _accumulator: Any = None
-    _cut: str | None = None
+    _cut: Cut | None = None
     _grad_dtype: Any = UNSET
 
     # NumPy must leave `array * tensor` to the tensor instead of looping over it
@@ -271,6 +273,8 @@ class Tensor(Attributes, Methods):
     def data(self) -> Tensor:
         out = wrap(self._memory())
         out._v = INFERENCE if self._v is INFERENCE else [0]
+        if self._node is not None:
+            out._cut = note(".data")
         return out
 
     @data.setter
@@ -291,6 +295,8 @@ class Tensor(Attributes, Methods):
         """
         if self._refresh() is not None and not force and modes.is_grad_enabled():
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if self._node is not None:
+            note("numpy()")
         return self._memory()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -303,10 +309,14 @@ class Tensor(Attributes, Methods):
         """The one element as a Python number."""
         if self._a.size != 1:
             raise RuntimeError(f"a Tensor with {self._a.size} elements cannot be converted to Scalar")
+        if self._node is not None:
+            note("item()")
         return self._a.item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers; a number for a 0-d tensor."""
+        if self._node is not None:
+            note("tolist()")
         return self._a.tolist()
 
     # ---------------------------------------------------------------- Python's protocol
@@ -330,6 +340,8 @@ class Tensor(Attributes, Methods):
         """The one element; a complex one is refused where a `real` type is wanted, unless its imaginary part is 0."""
         if self._a.size != 1:
             raise ValueError(f"only one element tensors can be converted to Python scalars; this one has shape {list(self._a.shape)}")
+        if self._node is not None:
+            note("a conversion to a Python number")
         value = self._a.item()
         if real and isinstance(value, complex):
             if value.imag:
@@ -388,7 +400,7 @@ def mark_modified(tensor: Tensor, name: str) -> None:
         tensor._v = [1]
     elif cell is not INFERENCE:
         cell[0] += 1
-        cell[1:4] = (name, *place())
+        cell[1:4] = (name, *place_of_call())
 
 
 def modified_by(cell: list[Any]) -> str:

@@ -27,11 +27,12 @@ class View:
     """Where a view comes from: its base (never itself a view), the steps from there, and under which circumstances.
 
     `seen` is the version of the memory for which the view's node is right; its complement once the base has been asked to require
-    grad, or no longer to. Two further facts are rare, and their slots empty until they are known: `own`, whether `requires_grad_()`
-    was called on the view itself, and `outdated`, whether the memory has changed since the view was made of a base without history.
+    grad, or no longer to. Further facts are rare, and their slots empty until they are known: `own`, whether `requires_grad_()` was
+    called on the view itself; `outdated`, whether the memory has changed since the view was made of a base without history;
+    `replays`, whether a new node is to come from the steps themselves, done once more.
     """
 
-    __slots__ = ("base", "origin", "outdated", "own", "seen", "steps")
+    __slots__ = ("base", "origin", "outdated", "own", "replays", "seen", "steps")
 
     base: Tensor
     steps: Steps
@@ -39,6 +40,7 @@ class View:
     origin: str
     own: bool
     outdated: bool
+    replays: bool
 
     def __init__(self, base: Tensor, steps: Steps, seen: int, origin: str) -> None:
         self.base = base
@@ -90,7 +92,14 @@ class View:
         else:
             before = tensor._node
             edge = base if base_node is LEAF else base_node
-            tensor._node = entered(AsStridedBackward0(), (edge,), tensor, {"known": known_steps(base._a, self.steps)})
+            if getattr(self, "replays", False):
+                grad = modes.set_mode("grad", True)
+                try:
+                    tensor._node = replay_steps(base, self.steps)._node
+                finally:
+                    modes.set_mode("grad", grad)
+            else:
+                tensor._node = entered(AsStridedBackward0(), (edge,), tensor, {"known": known_steps(base._a, self.steps)})
             keep_retained(tensor, before)
         self.seen = version
         self.outdated = False

@@ -27,6 +27,7 @@ from ndgrad.base.dtypes import (
     uint8,
 )
 from ndgrad.base.shapes import expands
+from ndgrad.core.cuts import note
 from ndgrad.core.inplace import check_overlap, check_target, shadow, write
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.kernels.striding import dense_copy
@@ -106,7 +107,7 @@ def detach(input: Tensor) -> Tensor:
     out = wrap(input._memory())
     out._v = INFERENCE if input._v is INFERENCE else input._cell()
     if input._node is not None:
-        out._cut = "was made by detach()"
+        out._cut = note("detach()")
     return out
 
 
@@ -179,7 +180,13 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 def cast(tensor: Tensor, wanted: dtype) -> Tensor:
     """The tensor in the dtype, itself where it has it already."""
-    return tensor if from_numpy_dtype[tensor._a.dtype] is wanted else to_dtype(tensor, dtype=wanted)
+    own = from_numpy_dtype[tensor._a.dtype]
+    if own is wanted:
+        return tensor
+    out: Tensor = to_dtype(tensor, dtype=wanted)
+    if own.category < FLOATING <= wanted.category:
+        out._cut = note(f"a conversion from {own}")
+    return out
 
 
 @function(as_function=False)

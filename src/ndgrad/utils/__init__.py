@@ -1,0 +1,3 @@
+"""`torch.utils`: what is built on autograd and is no mathematics."""
+
+from ndgrad.utils import hooks as hooks
