@@ -54,7 +54,7 @@ def test_what_no_variable_can_be_made_of():
         Variable([1.0])
     with pytest.raises(RuntimeError, match="Only Tensors of floating point and complex dtype can require gradients"):
         Variable(torch.ones(1, dtype=torch.int64), requires_grad=True)
-    with pytest.raises(RuntimeError, match="use torch.tensor"):
+    with pytest.raises(RuntimeError, match=r"use torch\.tensor"):
         torch.autograd.variable(1.0)
     with pytest.warns(UserWarning, match="volatile was removed"):
         Variable(torch.ones(1), volatile=True)
