@@ -40,7 +40,7 @@ def backward(
     grad_tensors : the cotangent of each, of the same shape; may be left out for tensors of one element.
     retain_graph : keep what the graph saved, for another backward; by default the value of `create_graph`.
     create_graph : record the backward itself, for derivatives of higher order.
-    inputs : accumulate only into these tensors.
+    inputs : accumulate only into these tensors: one, several, or a dict of them.
     """
     if grad_variables is not None:
         warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
@@ -51,7 +51,7 @@ def backward(
         grad_tensors = grad_variables
     targets = None
     if inputs is not None:
-        targets = as_tensors(inputs)
+        targets = list(check_mapping(inputs, "backward").values()) if isinstance(inputs, Mapping) else as_tensors(inputs)
         if not targets:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     roots = as_tensors(tensors)
@@ -65,6 +65,16 @@ def backward(
             if isinstance(target, Tensor) and edge is not target:
                 retain_grad(target)
     run_backward(pairs, retain_graph=retain_graph, create_graph=create_graph, inputs=edges)
+
+
+def check_mapping(inputs: Any, name: str) -> dict[Any, Any]:
+    """The inputs, if they are exactly a dict."""
+    if type(inputs) is not dict:
+        raise TypeError(
+            f"`inputs` argument to `{name}()` must be a dict, not {type(inputs).__name__}. Other Mapping types are not supported."
+        )
+    found: dict[Any, Any] = inputs
+    return found
 
 
 class Unreachable(Node):
@@ -135,8 +145,7 @@ def grad(
     roots = as_tensors(outputs)
     names: list[Any] | None = None
     if isinstance(inputs, Mapping):
-        if type(inputs) is not dict:
-            raise TypeError(f"grad(): inputs may be a tensor, a sequence of tensors or exactly a dict, not {type(inputs).__name__}")
+        inputs = check_mapping(inputs, "grad")
         names, targets = list(inputs), list(inputs.values())
     else:
         targets = as_tensors(inputs)
@@ -314,7 +323,7 @@ def why_cut(tensor: Tensor) -> str:
             f": it is {tensor.dtype}, and only floating point and complex tensors have gradients. Comparisons, argmax, conversions to "
             "integers and what is computed from their results are constants to autograd"
         )
-    text = ": nothing that it was computed from requires grad, as far as it was recorded"
+    text = ": nothing that it was computed from has requires_grad=True, as far as it was recorded"
     if not modes.is_grad_enabled():
         text += f". Gradients are switched off right now, by {(recent_in_words(1) or ['set_grad_enabled(False)'])[0]}"
     ends = recent_in_words(3)

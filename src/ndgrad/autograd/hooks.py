@@ -261,7 +261,7 @@ def after_accumulation(leaf: Tensor, g: Any, create_graph: bool) -> None:
     if leaf._post_accumulate_hooks:
         for hook in tuple(leaf._post_accumulate_hooks.values()):
             result = hook(leaf)
-            if result is not None:
+            if result is not None and result is not leaf:
                 kind = RuntimeError if isinstance(result, Tensor) else TypeError
                 first = "" if isinstance(result, Tensor) else f"expected Variable, but hook returned '{type(result).__name__}': "
                 raise kind(f"{first}Tensor post accumulate grad hooks should return None. Hook '{_name(hook)}' did not.")

@@ -176,8 +176,6 @@ class Tensor(Attributes, Methods):
 
     @grad_dtype.setter
     def grad_dtype(self, value: dtype_type | None) -> None:
-        if not self.is_leaf:
-            raise RuntimeError("grad_dtype can only be set on leaf tensors.")
         if value is not None and not isinstance(value, dtype):
             raise RuntimeError(f"grad_dtype must be a torch.dtype or None, but got {type(value).__name__}")
         if self._grad is not None and value is not None and self._grad.dtype is not value:
@@ -186,6 +184,8 @@ class Tensor(Attributes, Methods):
                 f"'{cpp_name(self._grad.dtype)}'. Please clear the gradient (.grad = None) before changing grad_dtype, or ensure the new "
                 "grad_dtype matches the existing gradient's dtype."
             )
+        if not self.is_leaf:
+            raise RuntimeError("grad_dtype can only be set on leaf tensors.")
         self._grad_dtype = value
 
     @property
