@@ -13,6 +13,7 @@ from ndgrad import linalg as linalg
 from ndgrad import nn as nn
 from ndgrad import random as random
 from ndgrad import special as special
+from ndgrad import utils as utils
 from ndgrad.autograd import enable_grad as enable_grad
 from ndgrad.autograd import inference_mode as inference_mode
 from ndgrad.autograd import no_grad as no_grad

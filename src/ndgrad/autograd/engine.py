@@ -22,6 +22,7 @@ from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.quiet import begin_quiet, end_quiet
 from ndgrad.base.shapes import expands, is_dense
 from ndgrad.base.types import Payload, Shape
+from ndgrad.core.freed import running
 from ndgrad.core.node import FREED, Node, Port
 from ndgrad.core.observers import observed_pull
 from ndgrad.core.primitive import raw, recorded
@@ -101,7 +102,7 @@ def run_backward(
         captured = dict.fromkeys(((_key(edge), edge.output_nr) for edge in inputs), None)
     # restored without a call of Python code, so that not even a KeyboardInterrupt can leave the thread in the wrong mode
     thread = get_ident()
-    outside = modes.exceptional.get(thread)
+    outside, around = modes.exceptional.get(thread), running.get(thread)
     quiet: Any = None
     try:
         if outside is None and not create_graph:
@@ -109,8 +110,13 @@ def run_backward(
         else:
             modes.set_mode("grad", create_graph)
         quiet = begin_quiet()
-        _Run(retain_graph, create_graph, captured, accumulate).go(roots)
+        running[thread] = run = Run(retain_graph, create_graph, captured, accumulate)
+        run.go(roots)
     finally:
+        if around is None:
+            running.pop(thread, None)
+        else:
+            running[thread] = around
         if outside is None:
             modes.exceptional.pop(thread, None)
         else:
@@ -126,7 +132,7 @@ def _key(edge: Any) -> Any:
     return edge.node if type(edge) is Port else edge
 
 
-class _Run:
+class Run:
     """One traversal: the cotangents that have arrived, and how many each leaf still waits for."""
 
     #: With `inputs`: those themselves, the nodes that lead to them, and both together.

@@ -28,7 +28,9 @@ class Packed:
         if not isinstance(found, Tensor):
             raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(found).__name__}")
         if found._a.shape != self.shape:
-            raise RuntimeError(f"a saved tensor of shape {list(self.shape)} came back from its unpack hook with shape {list(found._a.shape)}")
+            raise RuntimeError(
+                f"a saved tensor of shape {list(self.shape)} came back from its unpack hook with shape {list(found._a.shape)}"
+            )
         return found
 
 
