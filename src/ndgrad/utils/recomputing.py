@@ -30,7 +30,7 @@ from ndgrad.base.dtypes import from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place
 from ndgrad.base.size import as_size
 from ndgrad.core.freed import running
-from ndgrad.core.node import edge_of, placed
+from ndgrad.core.node import edge_of, output_now, placed
 from ndgrad.core.packing import Packed, packed
 from ndgrad.core.tensor import Tensor, modified_by, wrap
 from ndgrad.ops.random_numbers import get_rng_state, set_rng_state
@@ -117,26 +117,28 @@ class Input:
         hooks, cell = modes.current().saved_hooks, tensor._cell()
         self.value: Any = tensor
         self.cell: Any = cell
-        self.version, self.edge = cell[0], None
+        self.version, self.edge = cell[0], edge_of(tensor)
         if type(hooks) is tuple:
-            self.edge = edge_of(tensor)
             self.value, self.cell, self.version = packed(tensor, cell, hooks)
 
     def unpacked(self) -> Tensor:
         """The tensor, with its place in the graph."""
         tensor = self.value
         if self.cell[0] != self.version:
-            shown: Any = tensor.value if type(tensor) is Packed else tensor
-            refuse_change(shown, self.cell, self.version, "was given to a checkpoint")
+            given = tensor.value if type(tensor) is Packed else tensor
+            refuse_change(given, self.edge, self.cell, self.version, "was given to a checkpoint")
         found: Tensor = placed(tensor.unpacked(), self.edge) if type(tensor) is Packed else tensor
         return found
 
 
-def refuse_change(tensor: Tensor, cell: Any, version: int, what: str) -> NoReturn:
+def refuse_change(tensor: Tensor, edge: Any, cell: Any, version: int, what: str) -> NoReturn:
+    """Refuse the value of a tensor that is not what it was when it was saved."""
     changed = modified_by(cell)
+    source = "" if edge is None or isinstance(edge, Tensor) else f", which is {output_now(edge, cell)},"
     raise RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[torch.{type_name(tensor.dtype)}Tensor {list(tensor._a.shape)}] is at version {cell[0]}; expected version {version} instead.\n"
+        f"[torch.{type_name(tensor.dtype)}Tensor {list(tensor._a.shape)}]{source} is at version {cell[0]}; expected version {version} "
+        "instead.\n"
         f"The value {what}" + (f" and last changed by {changed}" if changed else "") + ".\n"
         "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()."
     )
@@ -225,7 +227,7 @@ class Frame:
         recomputation.found[holder.index] = TAKEN
         tensor, cell, version = entry
         if cell[0] != version:
-            refuse_change(tensor, cell, version, "was saved inside a checkpoint")
+            refuse_change(tensor, None, cell, version, f"was saved inside the checkpoint made at {describe(*self.place)}")
         found: Tensor = tensor
         return found
 
