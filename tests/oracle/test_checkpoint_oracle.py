@@ -748,7 +748,7 @@ def wrong_policies(torch, show, attempt):
     attempt(lambda: torch.ops.aten.no_such_operation)
     show(aten.mm.default == aten.mm.default, aten.mm.default == aten.sin.default, str(aten.mm.default), aten.mm.default.name())
     show(aten.mm.default in {aten.mm.default}, aten.mm.default.overloadpacket == aten.mm, str(aten.mm), aten.mm.default)
-    show(near(aten.sin.default(torch.ones(1))), aten.detach.default in c.SAC_IGNORED_OPS)
+    show(near(aten.sin.default(torch.ones(1, dtype=torch.float64))), aten.detach.default in c.SAC_IGNORED_OPS)
 
 
 @program

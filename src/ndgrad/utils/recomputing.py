@@ -20,19 +20,19 @@ import threading
 from _thread import get_ident
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NoReturn
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from ndgrad.autograd.grad_modes import enable_grad
-from ndgrad.autograd.saving import saved_tensors_hooks, unchanged
+from ndgrad.autograd.saving import refuse_change, saved_tensors_hooks, unchanged
 from ndgrad.base import modes
-from ndgrad.base.dtypes import from_numpy_dtype, type_name
+from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.location import describe, place
 from ndgrad.base.size import as_size
 from ndgrad.core.freed import running
-from ndgrad.core.node import edge_of, output_now, placed
-from ndgrad.core.packing import Packed, packed
-from ndgrad.core.tensor import Tensor, modified_by, wrap
+from ndgrad.core.node import edge_of, placed
+from ndgrad.core.packing import Packed, packed, without_history
+from ndgrad.core.tensor import Tensor
 from ndgrad.ops.random_numbers import get_rng_state, set_rng_state
 from ndgrad.utils.tracing import Trace, report
 
@@ -129,19 +129,6 @@ class Input:
             refuse_change(given, self.edge, self.cell, self.version, "was given to a checkpoint")
         found: Tensor = placed(tensor.unpacked(), self.edge) if type(tensor) is Packed else tensor
         return found
-
-
-def refuse_change(tensor: Tensor, edge: Any, cell: Any, version: int, what: str) -> NoReturn:
-    """Refuse the value of a tensor that is not what it was when it was saved."""
-    changed = modified_by(cell)
-    source = "" if edge is None or isinstance(edge, Tensor) else f", which is {output_now(edge, cell)},"
-    raise RuntimeError(
-        "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[torch.{type_name(tensor.dtype)}Tensor {list(tensor._a.shape)}]{source} is at version {cell[0]}; expected version {version} "
-        "instead.\n"
-        f"The value {what}" + (f" and last changed by {changed}" if changed else "") + ".\n"
-        "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()."
-    )
 
 
 Form = tuple[tuple[int, ...], Any]
@@ -257,8 +244,7 @@ class Frame:
         """The pack hook of the second run; what it returns serves those who run a backward inside of the function."""
         index = recomputation.count
         recomputation.count += 1
-        out = wrap(tensor._a)
-        out._v = cell = tensor._cell()
+        out, cell = without_history(tensor), tensor._cell()
         if index >= len(self.holders):
             if self.completed:
                 raise CheckpointError(

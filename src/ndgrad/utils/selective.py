@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from ndgrad.core.observers import Observer, observing, unobserved
-from ndgrad.core.tensor import Tensor, modified_by, wrap
+from ndgrad.core.packing import without_history
+from ndgrad.core.tensor import Tensor, modified_by
 from ndgrad.ops.aten import Overload, Packet, operator
 from ndgrad.ops.declare import table
 
@@ -115,22 +116,14 @@ class Keeping(Counting):
             return
         key = self.next_key(op)
         with unobserved():
-            context = SelectiveCheckpointContext(is_recompute=False, op_output=without_history(result))
+            shown = tuple(map(without_history, result)) if isinstance(result, tuple) else without_history(result)
+            context = SelectiveCheckpointContext(is_recompute=False, op_output=shown)
             policy = self.policy(context, op, *operands, **params)
         saves = policy if isinstance(policy, bool) else policy in SAVING
         kept: Any = RECOMPUTE
         if saves and not primitive.view:
             kept = tuple(map(Kept, result)) if isinstance(result, tuple) else Kept(result)
         self.storage[key] = kept
-
-
-def without_history(result: Any) -> Any:
-    """The tensors of a result with their memory and version counters alone."""
-    if isinstance(result, tuple):
-        return tuple(map(without_history, result))
-    out = wrap(result._a)
-    out._v = result._cell()
-    return out
 
 
 class Serving(Counting):
