@@ -119,14 +119,15 @@ class SavedTensor:
 
     @property
     def data(self) -> Any:
-        """What the pack hook made of the tensor, or its memory as a tensor where there is no hook; None once it is freed."""
+        """What the pack hook made of the tensor; where there is no hook, the tensor, an output without its history; None once freed."""
         if self._freed():
             return None
         entry = self._entry()
         if type(entry) is Packed:
             return entry.value
         tensor = self.unpack()
-        return without_history(tensor) if isinstance(tensor, Tensor) else tensor
+        of_output = self._index is not None and self._node.residuals[self._index].startswith("out")
+        return without_history(tensor) if of_output and isinstance(tensor, Tensor) else tensor
 
     @property
     def unpack_hook(self) -> Any:
