@@ -5,13 +5,17 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ndgrad.base import modes
+from ndgrad.base.dtypes import type_name
+from ndgrad.base.storage import owner_of
+from ndgrad.core.node import output_now
 from ndgrad.core.observers import Observer, observing
-from ndgrad.core.tensor import INFERENCE, Tensor, wrap
+from ndgrad.core.packing import without_history
+from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
 
 
 class saved_tensors_hooks:
@@ -51,11 +55,42 @@ class save_on_cpu(saved_tensors_hooks):
     """Keep saved tensors in main memory, where all tensors of ndgrad are: nothing is copied."""
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
-        super().__init__(unchanged, unchanged)
+        super().__init__(Kept, Kept.unpack)
 
 
 def unchanged(tensor: Tensor) -> Tensor:
     return tensor
+
+
+class Kept:
+    """A saved tensor as it is: without its history, or what an operation saves of its own result would keep the operation alive."""
+
+    __slots__ = ("edge", "tensor", "version")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor, self.version = without_history(tensor), tensor._cell()[0]
+        node = tensor._node
+        self.edge = None if node is None or node is LEAF else weakref.ref(node)
+
+    def unpack(self) -> Tensor:
+        """The tensor, unless it has been changed."""
+        cell = self.tensor._cell()
+        if cell[0] != self.version:
+            refuse_change(self.tensor, None if self.edge is None else self.edge(), cell, self.version, "was saved inside save_on_cpu")
+        return self.tensor
+
+
+def refuse_change(tensor: Tensor, edge: Any, cell: Any, version: int, what: str) -> NoReturn:
+    """Refuse the value of a tensor that is not what it was when it was saved."""
+    changed = modified_by(cell)
+    source = "" if edge is None or isinstance(edge, Tensor) else f", which is {output_now(edge, cell)},"
+    raise RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[torch.{type_name(tensor.dtype)}Tensor {list(tensor._a.shape)}]{source} is at version {cell[0]}; expected version {version} "
+        "instead.\n"
+        f"The value {what}" + (f" and last changed by {changed}" if changed else "") + ".\n"
+        "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()."
+    )
 
 
 @contextmanager
@@ -73,7 +108,7 @@ def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
 
 # ---------------------------------------------------------------- changing what has been saved
 class Handle:
-    """Stands in a node for a saved tensor: the tensor itself until its memory is about to change, then a copy."""
+    """Stands in a node for a saved tensor: another tensor of the same memory until that is about to change, then of a copy."""
 
     __slots__ = ("__weakref__", "tensor")
 
@@ -82,14 +117,20 @@ class Handle:
 
 
 class Mutations(Observer):
-    """The saved tensors of one `allow_mutation_on_saved_tensors` block, by the version counter that tells which memory they are in."""
+    """The saved tensors of one `allow_mutation_on_saved_tensors` block, by the memory that they are in.
+
+    Memory is known by the array that owns it, whose id cannot become another's as long as a handle keeps it. Once copied, a handle's
+    tensor is in memory of its own, which nobody can write to.
+    """
 
     def __init__(self) -> None:
         self.handles: dict[int, weakref.WeakSet[Handle]] = {}
+        self.copied: weakref.WeakSet[Handle] = weakref.WeakSet()
 
     def pack(self, tensor: Tensor) -> Handle:
-        handle = Handle(tensor)
-        self.handles.setdefault(id(tensor._cell()), weakref.WeakSet()).add(handle)
+        memory = tensor._memory()
+        handle = Handle(wrap(memory))
+        self.handles.setdefault(id(owner_of(memory)), weakref.WeakSet()).add(handle)
         return handle
 
     def unpack(self, handle: Handle) -> Tensor:
@@ -100,17 +141,18 @@ class Mutations(Observer):
             )
         return handle.tensor
 
-    def writes(self, tensor: Any) -> None:
-        cell = tensor._v
-        if cell is None or cell is INFERENCE:
-            return
-        for handle in self.handles.pop(id(cell), ()):
-            if handle.tensor is not None and handle.tensor._v is cell:  # not of a counter that was there before
+    def overwrites(self, tensor: Any) -> None:
+        memory = tensor._a
+        if not isinstance(memory, np.ndarray):
+            return  # a scalar's payload is replaced, never written to
+        for handle in self.handles.pop(id(owner_of(memory)), ()):
+            if handle.tensor is not None:
                 handle.tensor = wrap(np.array(handle.tensor._a))
+                self.copied.add(handle)
 
     def clear(self) -> None:
         """Let go of everything that was saved."""
-        for handles in self.handles.values():
+        for handles in (self.copied, *self.handles.values()):
             for handle in handles:
                 handle.tensor = None
         self.handles.clear()

@@ -18,7 +18,7 @@ from ndgrad.base.quiet import Quiet, quiet_run
 from ndgrad.base.shapes import is_dense
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, backward_name, edge_of, entered, keep_retained
-from ndgrad.core.observers import announce_write
+from ndgrad.core.observers import announce_overwrite, announce_write
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, write_through
@@ -197,6 +197,8 @@ def write(target: Tensor, out: Tensor, name: str) -> Tensor:
             out = recorded.clone(out)
     payload = out._a
     check_writable(target, payload.shape, payload.dtype, name)
+    if modes.exceptional:
+        announce_overwrite(target)
     if recording and payload.dtype != target._a.dtype and out._node is not None:
         out._node.node_of().dtype = target._a.dtype  # the operation is new, and its result is seen in the target's dtype alone
     memory = target._a

@@ -40,6 +40,9 @@ class Observer:
     def writes(self, tensor: Any) -> None:
         """Before the memory of a tensor is changed in place."""
 
+    def overwrites(self, tensor: Any) -> None:
+        """The same, once everything is computed and nothing can refuse it any more: the next thing is the write."""
+
 
 @contextmanager
 def observing(*observers: Observer) -> Iterator[None]:
@@ -88,3 +91,9 @@ def announce_write(tensor: Any) -> None:
     """Tell this thread's observers that the memory of a tensor is about to be changed."""
     for observer in modes.current().observers:
         observer.writes(tensor)
+
+
+def announce_overwrite(tensor: Any) -> None:
+    """Tell them right before it is."""
+    for observer in modes.current().observers:
+        observer.overwrites(tensor)

@@ -95,6 +95,13 @@ def pull_packed(self: Any, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
     return found
 
 
+def without_history(tensor: Tensor) -> Tensor:
+    """The same memory and version counter, and nothing that leads anywhere."""
+    out = wrap(tensor._a)
+    out._v = tensor._cell()
+    return out
+
+
 class SavedTensor:
     """One residual of a node: `node._raw_saved_self` where `node._saved_self` is the tensor."""
 
@@ -112,11 +119,15 @@ class SavedTensor:
 
     @property
     def data(self) -> Any:
-        """What the pack hook made of the tensor, or the tensor where there is no hook; None once it is freed."""
+        """What the pack hook made of the tensor; where there is no hook, the tensor, an output without its history; None once freed."""
         if self._freed():
             return None
         entry = self._entry()
-        return entry.value if type(entry) is Packed else self.unpack()
+        if type(entry) is Packed:
+            return entry.value
+        tensor = self.unpack()
+        of_output = self._index is not None and self._node.residuals[self._index].startswith("out")
+        return without_history(tensor) if of_output and isinstance(tensor, Tensor) else tensor
 
     @property
     def unpack_hook(self) -> Any:
@@ -160,8 +171,7 @@ class SavedTensor:
                 f"{self._node.name()} keeps {', '.join(self._node.residuals) or 'no tensor'}."
             )
         node = self._node.node_of()
-        detached = wrap(tensor._a)
-        detached._v = tensor._cell()
+        detached = without_history(tensor)
         kept = list(node.saved)
         at = 3 * self._index
         kept[at : at + 3] = packed(detached, kept[at + 1], (pack_hook, unpack_hook))
