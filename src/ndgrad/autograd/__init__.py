@@ -1,7 +1,10 @@
 """`torch.autograd`: reverse mode."""
 
+from ndgrad.autograd import anomaly_mode as anomaly_mode
 from ndgrad.autograd import function as function
 from ndgrad.autograd import graph as graph
+from ndgrad.autograd.anomaly_mode import detect_anomaly as detect_anomaly
+from ndgrad.autograd.anomaly_mode import set_detect_anomaly as set_detect_anomaly
 from ndgrad.autograd.function import Function as Function
 from ndgrad.autograd.grad_modes import enable_grad as enable_grad
 from ndgrad.autograd.grad_modes import inference_mode as inference_mode
@@ -19,6 +22,9 @@ from ndgrad.autograd.hooks import (
     register_post_accumulate_grad_hook,
     retain_grad,
 )
+from ndgrad.autograd.numerics import NumericsError as NumericsError
+from ndgrad.autograd.numerics import check_numerics as check_numerics
+from ndgrad.autograd.numerics import zero_times_inf_is_zero as zero_times_inf_is_zero
 from ndgrad.core.node import Node
 from ndgrad.core.tensor import Tensor
 

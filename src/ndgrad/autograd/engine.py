@@ -9,21 +9,22 @@ from __future__ import annotations
 import sys
 import threading
 from _thread import get_ident
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, NoReturn
 
 import numpy as np
 
+from ndgrad.autograd.execution_log import execution_log, is_logged
 from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumulation, before_leaf, before_node
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.quiet import begin_quiet, end_quiet
 from ndgrad.base.shapes import expands, is_dense
 from ndgrad.base.types import Payload, Shape
-from ndgrad.core.node import FREED, Node, Port
-from ndgrad.core.observers import observed_pull
+from ndgrad.core.node import FREED, Node, Port, accumulator
+from ndgrad.core.observers import observed_pull, observing, running
 from ndgrad.core.primitive import raw, recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, UNSET, Tensor, wrap
 
@@ -96,6 +97,9 @@ def run_backward(
     inputs : edges; only what leads to them runs. None stands for all leaves.
     accumulate : whether gradients are added to `.grad`; otherwise they are returned, one for each of `inputs`.
     """
+    if "logging" in sys.modules and is_logged():
+        with observing(execution_log):
+            return run_backward(roots, retain_graph=retain_graph, create_graph=create_graph, inputs=inputs, accumulate=accumulate)
     captured: dict[tuple[Any, int], Any] | None = None
     if inputs is not None:
         captured = dict.fromkeys(((_key(edge), edge.output_nr) for edge in inputs), None)
@@ -109,7 +113,8 @@ def run_backward(
         else:
             modes.set_mode("grad", create_graph)
         quiet = begin_quiet()
-        _Run(retain_graph, create_graph, captured, accumulate).go(roots)
+        kind = _Run if outside is None or not outside.observers else _ObservedRun
+        kind(retain_graph, create_graph, captured, accumulate).go(roots)
     finally:
         if outside is None:
             modes.exceptional.pop(thread, None)
@@ -169,9 +174,11 @@ class _Run:
             parents = node.parents
             if needed is not None:
                 parents = tuple(edge if edge is not None and _key(edge) in needed else None for edge in parents)
-            cotangents = self.pull_specially(node, g, parents) if special else node.pull(g, parents)
+            cotangents = self.pull_specially(node, g, arrived, parents) if special else node.pull(g, parents)
             if extra is not None and extra.hooks:
                 cotangents = after_node(node, cotangents, g if node.outputs == 1 else arrived, create_graph)
+                for observer in self.observers:
+                    observer.pulled(node, g, cotangents)
             if not retain_graph and node.saved is not None:
                 node.saved = FREED
             g = arrived = None  # so that a rule which hands it on hands it over
@@ -212,12 +219,20 @@ class _Run:
                 self.deliver(edge, cotangent)
             cotangents, cotangent = (), None  # nor do they hold what the next node would have to itself
 
-    def pull_specially(self, node: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+    def pull_specially(self, node: Node, g: Any, arrived: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
         """Run a node whose derivation is recorded, or that is observed."""
         pull = partial(node.pull_recorded if self.create_graph else node.pull, g, parents)
-        return observed_pull(self.observers, node, g, pull) if self.observers else pull()
+        if not self.observers:
+            return pull()
+        for observer in self.observers:
+            observer.started(node, g if node.outputs == 1 else arrived)
+        cotangents = observed_pull(self.observers, node, g, pull)
+        if node.extra is None or not node.extra.hooks:
+            for observer in self.observers:
+                observer.pulled(node, g, cotangents)
+        return cotangents
 
-    def collect(self, roots: Sequence[tuple[Any, Any]]) -> list[Node]:
+    def collect(self, roots: Sequence[tuple[Any, Any]]) -> Iterable[Node]:
         """What is reachable: the nodes, in the order in which they will run, and in `leaves` how many cotangents each leaf will get."""
         leaves = self.leaves
         found: list[Node] = []
@@ -360,6 +375,48 @@ class _Run:
             after_accumulation(leaf, g, self.create_graph)
         for observer in self.observers:
             observer.accumulated(leaf, g)
+
+
+class _ObservedRun(_Run):
+    """The same where observers want to know whose turn it is, and with whom an error came up."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.order: list[Node] = []
+        self.node: Node | None = None
+        self.unfinished: Tensor | None = None
+        self.notes: dict[Any, Any] = {}
+
+    def go(self, roots: Sequence[tuple[Any, Any]]) -> None:
+        thread = get_ident()
+        around = running.get(thread)
+        running[thread] = self
+        try:
+            super().go(roots)
+        except Exception as error:
+            failed = self.node if self.unfinished is None else accumulator(self.unfinished)
+            for observer in self.observers if failed is not None else ():
+                observer.failed(failed, error)
+            raise
+        finally:
+            if around is None:
+                del running[thread]
+            else:
+                running[thread] = around
+
+    def collect(self, roots: Sequence[tuple[Any, Any]]) -> Iterable[Node]:
+        self.order = list(super().collect(roots))
+        return self.in_turn()
+
+    def in_turn(self) -> Iterable[Node]:
+        for node in self.order:
+            self.node = node
+            yield node
+
+    def finish_leaf(self, leaf: Tensor) -> None:
+        self.unfinished = leaf
+        super().finish_leaf(leaf)
+        self.unfinished = None
 
 
 # ---------------------------------------------------------------- cotangents
