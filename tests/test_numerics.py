@@ -204,6 +204,22 @@ def test_a_gradient_that_the_caller_gave_is_not_new():
         (x * 2).sum().backward(torch.tensor(inf).double())
 
 
+def test_a_sum_of_gradients_that_overflows_is_found():
+    x = leaf(1.0, 1.0, dtype=torch.float32)
+    y = x * 1
+    called = line_here() - 1
+    big = torch.full((2,), 3e38)
+    error = number_of(lambda: (y * big + y * big).sum().backward(), forward=False)
+    assert (error.op, error.index, error.line) == ("sum of gradients", (0,), f"{__file__}:{called}")
+    assert "the gradient of output 0 of mul" in str(error)
+    error = number_of(lambda: (x * big + x * big).sum().backward(), forward=False)
+    assert "the gradient of a leaf of shape [2] is inf" in str(error)
+    error = number_of(lambda: ((x * 1).expand(2, 2) * big).sum().backward(), forward=False)
+    assert error.index == (0,)
+    error = number_of(lambda: ((x * 1) * big.expand(2, 2)).sum().backward(), forward=False)
+    assert error.op == "sum of gradients"
+
+
 def test_a_backward_with_several_outputs_is_checked():
     x = leaf(0.0, 1.0)
     first, second = x.sqrt().unbind()

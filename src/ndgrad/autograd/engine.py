@@ -383,6 +383,7 @@ class _ObservedRun(_Run):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.order: list[Node] = []
+        self.roots: set[Any] = set()
         self.node: Node | None = None
         self.unfinished: Tensor | None = None
         self.notes: dict[Any, Any] = {}
@@ -406,6 +407,7 @@ class _ObservedRun(_Run):
 
     def collect(self, roots: Sequence[tuple[Any, Any]]) -> Iterable[Node]:
         self.order = list(super().collect(roots))
+        self.roots = {_key(edge) for edge, _ in roots}
         return self.in_turn()
 
     def in_turn(self) -> Iterable[Node]:

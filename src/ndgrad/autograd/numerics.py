@@ -5,7 +5,7 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ndgrad.autograd.diagnosis import (
     explain_gradient,
     first_place,
     is_elementwise,
+    line,
     listed,
     note_zeros,
     operation,
@@ -105,6 +106,14 @@ class Checks(Observer):
                 if np.any(bad):
                     refuse_result(primitive, tensor, bad, payloads)
 
+    def started(self, node: Any, g: Any) -> None:
+        if self.backward:
+            self.check_sum(node, [payload_of(each) for each in ([g] if node.outputs == 1 else g) if each is not None])
+
+    def accumulated(self, leaf: Any, g: Any) -> None:
+        if self.backward:
+            self.check_sum(leaf, [payload_of(g)])
+
     def pulled(self, node: Any, g: Any, cotangents: tuple[Any, ...]) -> None:
         if not self.backward:
             return
@@ -116,7 +125,22 @@ class Checks(Observer):
                 bad = new(test, cotangent, came, is_elementwise(node))
                 if np.any(bad):
                     refuse_gradient(node, g, position, cotangent, bad)
+            running[get_ident()].notes[self] = True  # it came in with a root, or is not looked for
         note_zeros(node, g, cotangents)
+
+    def check_sum(self, edge: Any, came: list[Any]) -> None:
+        """Refuse a gradient that became bad on the way from finite ones: as their sum, over broadcast dims or of several uses."""
+        here = running[get_ident()]
+        if self in here.notes or all(np.all(np.isfinite(each)) for each in came):
+            return
+        if edge in here.roots:
+            here.notes[self] = True
+            return
+        for number, each in enumerate(came):
+            for test in self.tests:
+                bad = test(each)
+                if np.any(bad):
+                    refuse_sum(edge, number, each, bad)
 
 
 def new(test: Test, value: Any, sources: Iterable[Any], elementwise: bool) -> Any:
@@ -132,9 +156,9 @@ def new(test: Test, value: Any, sources: Iterable[Any], elementwise: bool) -> An
     return bad
 
 
-def refuse_result(primitive: Primitive, result: Tensor, bad: Any, payloads: list[Any]) -> None:
+def refuse_result(primitive: Primitive, result: Tensor, bad: Any, payloads: list[Any]) -> NoReturn:
     """Say which result is bad and what its operands were there."""
-    index, shape, line = first_place(bad), np.shape(bad), describe(*place())
+    index, shape, called = first_place(bad), np.shape(bad), describe(*place())
     values: list[str] = []
     for name, payload in zip(primitive.operands, payloads, strict=False):
         known = value_at(payload, index, shape)
@@ -145,15 +169,15 @@ def refuse_result(primitive: Primitive, result: Tensor, bad: Any, payloads: list
             values.append(f"{TITLES.get(name, name)} = {known}")
     name = title(primitive)
     raise NumericsError(
-        f"{name}() gave {result._a[index]}{place_text(bad)}, called at {line}.{listed(values)}",
+        f"{name}() gave {result._a[index]}{place_text(bad)}, called at {called}.{listed(values)}",
         name,
-        line,
+        called,
         index,
         result.grad_fn,
     )
 
 
-def refuse_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any) -> None:
+def refuse_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any) -> NoReturn:
     """Say which gradient is bad and how it came about."""
     raise NumericsError(
         f"{node.name()} gave {cotangent[first_place(bad)]}{place_text(bad)}.\n{explain_gradient(node, g, position, cotangent, bad)}",
@@ -161,6 +185,20 @@ def refuse_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any)
         node.where(),
         first_place(bad),
         node.face(),
+    )
+
+
+def refuse_sum(edge: Any, number: int, g: Any, bad: Any) -> NoReturn:
+    """Say of which tensor the gradients that came back have a bad sum."""
+    leaf = isinstance(edge, Tensor)
+    whose = f"a leaf of shape {list(edge._a.shape)}" if leaf else f"output {number} of {operation(edge)}, called in {line(edge)}"
+    raise NumericsError(
+        f"the gradient of {whose} is {g[first_place(bad)]}{place_text(bad)}. It is the sum of what came back from several uses, or over "
+        "broadcast dims, and all of that was finite.",
+        "sum of gradients",
+        "an unknown line" if leaf else edge.where(),
+        first_place(bad),
+        None if leaf else edge.face(),
     )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from ndgrad.base import modes
 
-#: For each thread that is in an observed backward, the innermost one: its `order` of nodes, the `node` whose turn it is, and `notes`
-#: that observers leave there for each other. All of them end with it.
+#: For each thread that is in an observed backward, the innermost one: its `roots` and its `order` of nodes, the `node` whose turn it is,
+#: and `notes` that observers leave there until it ends.
 running: dict[int, Any] = {}
 
 
