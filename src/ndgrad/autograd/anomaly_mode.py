@@ -33,6 +33,7 @@ class Anomaly(Observer):
     """Writes down where each node was made; says so when one fails; and takes a NaN for a failure where the thread wants that."""
 
     def recorded(self, node: Any) -> None:
+        """Write down the user's lines, and the node whose backward is making this one."""
         metadata = node.metadata
         metadata[TRACEBACK] = lines_of_the_user()
         here = running.get(get_ident())
@@ -40,6 +41,7 @@ class Anomaly(Observer):
             metadata[PARENT] = here.node.face()
 
     def pulled(self, node: Any, g: Any, cotangents: tuple[Any, ...]) -> None:
+        """Raise if a gradient is NaN."""
         if not settings.check_nan:
             return
         for position, cotangent in enumerate(map(payload_of, cotangents)):
@@ -53,6 +55,7 @@ class Anomaly(Observer):
         note_zeros(node, g, cotangents)
 
     def failed(self, node: Any, error: Exception) -> None:
+        """Warn with the lines that made the node, and with those of the nodes whose backward it belongs to."""
         metadata = node.metadata
         last = running[get_ident()].node
         if isinstance(node, AccumulateGrad) and last is not None and TRACEBACK in last.metadata:

@@ -141,13 +141,16 @@ def explain_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any
     index, shape = first_place(bad), np.shape(bad)
     value = cotangent[index]
     text = f"It is the backward of {name}, called in {line(node)}: the gradient of its operand {position} is {value}{place_text(bad)}."
+    primitive: Any = getattr(node, "primitive", None)
+    alike = node.outputs == 1 and g.shape == shape and (primitive is None or primitive.family != MULTILINEAR)
     values: list[str] = []
-    if node.outputs == 1 and (is_elementwise(node) or g.shape == shape):
+    if alike or is_elementwise(node):
         came = value_at(g, index, shape)
         values += [f"incoming gradient = {came}"] if came is not None else []
-    saved = node.saved if isinstance(node.saved, (tuple, list)) else ()
+    saved = node.saved if primitive is not None and isinstance(node.saved, (tuple, list)) else ()
     for residual, payload in zip(node.residuals, saved[::3], strict=False):
-        known = None if payload is None else value_at(payload, index, shape)
+        own = residual == primitive.operands[min(position, len(primitive.operands) - 1)] or (alike and residual == "out")
+        known = value_at(payload, index, shape) if own or is_elementwise(node) else None
         if known is not None:
             values.append(f"{TITLES.get(residual, residual)} = {known}")
     text += listed(values)

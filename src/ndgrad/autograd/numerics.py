@@ -26,7 +26,7 @@ from ndgrad.autograd.diagnosis import (
 from ndgrad.base.location import describe, place
 from ndgrad.core.node import Node
 from ndgrad.core.observers import Observer, forget, observe, running
-from ndgrad.core.primitive import Primitive
+from ndgrad.core.primitive import ELEMENTWISE, MULTILINEAR, Primitive
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import ops as functions
 
@@ -102,7 +102,7 @@ class Checks(Observer):
             if value.dtype.kind not in "fc" or np.all(np.isfinite(value)):
                 continue
             for test in self.tests:
-                bad = new(test, value, [*payloads, *params.values()], primitive.family == "elementwise")
+                bad = new(test, value, [*payloads, *params.values()], primitive.family == ELEMENTWISE)
                 if np.any(bad):
                     refuse_result(primitive, tensor, bad, payloads)
 
@@ -161,7 +161,7 @@ def refuse_result(primitive: Primitive, result: Tensor, bad: Any, payloads: list
     index, shape, called = first_place(bad), np.shape(bad), describe(*place())
     values: list[str] = []
     for name, payload in zip(primitive.operands, payloads, strict=False):
-        known = value_at(payload, index, shape)
+        known = None if primitive.family == MULTILINEAR else value_at(payload, index, shape)
         if known is None and isinstance(payload, np.ndarray):
             spread = f" with values from {np.min(payload)} to {np.max(payload)}" if payload.size else ""
             known = f"a tensor of shape {list(payload.shape)}{spread}"
