@@ -63,7 +63,7 @@ def test_every_floating_dtype_is_checked(dtype):
         ("exp", lambda: torch.tensor([[1.0, 1000.0]]).exp(), (0, 1), "input = 1000.0"),
         ("sum", lambda: (torch.ones(3) * 3e38).sum(), (), "input = a tensor of shape [3] with values from 3"),
         ("log", lambda: torch.zeros(2).log_(), (0,), "input = 0.0"),
-        ("mm", lambda: torch.full((2, 2), 3e38).mm(torch.ones(2, 2)), (0, 0), "other = a tensor of shape [2, 2] with values from 1.0 to 1.0"),
+        ("mm", lambda: torch.full((2, 2), 3e38).mm(torch.ones(2, 2)), (0, 0), "other = a tensor of shape [2, 2] with values"),
         ("softmax", lambda: torch.full((2, 3), -inf).softmax(1), (0, 0), "input = -inf"),
     ],
 )
