@@ -197,7 +197,8 @@ def test_every_silenced_warning_has_a_reason(path: Path) -> None:
 
 
 #: The modules whose names users write; the others are reached through them.
-NAMES = ("", "autograd", "autograd.function", "autograd.graph", "linalg", "nn.functional", "nn.init", "random", "testing")
+NAMES = ("", "autograd", *(f"autograd.{name}" for name in ("anomaly_mode", "function", "graph")))
+NAMES += ("linalg", "nn.functional", "nn.init", "random", "testing")
 FACES = [f"ndgrad.{name}".rstrip(".") for name in NAMES]
 
 

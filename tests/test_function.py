@@ -109,6 +109,127 @@ def test_a_stashed_view_of_an_input_cannot_be_differentiated_through():
         first.sum().backward()
 
 
+def keeping(store, load):
+    """A function that is 2 x**3 and in whose backward `load` is to give 2 x; and its second derivative at 6, for 72."""
+
+    class Keeping(Function):
+        @staticmethod
+        def forward(ctx, x):
+            store(ctx, x)
+            return 2 * x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            return 1.5 * g * load(ctx) ** 2
+
+    x = leaf(6.0)
+    y = Keeping.apply(x)
+    (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    assert first.item() == 216.0
+    return y.grad_fn, lambda: torch.autograd.grad(first.sum(), x)[0].item()
+
+
+def in_list(ctx, x):
+    ctx.parts = [x, x * 2]
+
+
+def in_tuple(ctx, x):
+    ctx.parts = (x * 3, x * 2)
+
+
+def in_dict(ctx, x):
+    ctx.parts = {"other": None, 1: x * 2}
+
+
+@pytest.mark.parametrize("store", [in_list, in_tuple, in_dict])
+def test_a_stash_in_a_container_cannot_be_differentiated_through(store):
+    node, second = keeping(store, lambda ctx: ctx.parts[1])
+    assert not node.parts[1].requires_grad  # outside of a backward it is what it was
+    with pytest.raises(RuntimeError, match=r"ctx\.parts\[1\] of Keeping was computed inside its forward"):
+        second()
+
+
+def test_a_container_that_backward_changes_keeps_its_changes():
+    def load(ctx):
+        ctx.parts.append("seen")
+        return ctx.parts.pop(0)
+
+    node, second = keeping(lambda ctx, x: setattr(ctx, "parts", [x * 2]), load)
+    assert node.parts == ["seen"]
+    with pytest.raises(RuntimeError, match=r"ctx\.parts\[0\]"):
+        second()
+
+
+CONSTANT = torch.tensor([2.0], dtype=torch.float64)
+CONSTANTS = [torch.tensor([2.0], dtype=torch.float64)]
+PAIR = (torch.tensor([2.0], dtype=torch.float64), 3)
+
+
+def test_a_container_may_have_inputs_and_what_others_hold():
+    def load(ctx):
+        return ctx.kept[0] * ctx.constants[0] * ctx.pair[0] * ctx.own["constant"] / 4
+
+    def store(ctx, x):
+        ctx.kept, ctx.constants, ctx.pair, ctx.own = (x,), CONSTANTS, PAIR, {"constant": CONSTANT}
+
+    _, second = keeping(store, load)
+    assert second() == 72.0
+
+
+class Squaring(Function):
+    """Saves its input."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * 2 * x
+
+
+class Exponential(Function):
+    """Saves its output."""
+
+    @staticmethod
+    def forward(ctx, x):
+        result = torch.exp(x)
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx, g):
+        (result,) = ctx.saved_tensors
+        return g * result
+
+
+class HyperbolicSine(Function):
+    """Saves intermediate results, which are outputs for that reason."""
+
+    @staticmethod
+    def forward(ctx, x):
+        grown, shrunk = torch.exp(x), torch.exp(-x)
+        ctx.save_for_backward(grown, shrunk)
+        return (grown - shrunk) / 2, grown, shrunk
+
+    @staticmethod
+    def backward(ctx, g, g_grown, g_shrunk):
+        grown, shrunk = ctx.saved_tensors
+        return g * (grown + shrunk) / 2 + g_grown * grown - g_shrunk * shrunk
+
+
+@pytest.mark.parametrize("function", [Squaring, Exponential, HyperbolicSine])
+def test_what_is_saved_as_the_documentation_says_can_be_differentiated_twice(function):
+    def first(x):
+        found = function.apply(x)
+        return found[0] if isinstance(found, tuple) else found
+
+    assert torch.autograd.gradcheck(first, leaf(0.5, -1.0))
+    assert torch.autograd.gradgradcheck(first, leaf(0.5, -1.0))
+
+
 def test_backward_is_told_what_this_call_needs():
     seen = []
 

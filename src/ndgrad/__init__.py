@@ -18,6 +18,9 @@ from ndgrad.autograd import enable_grad as enable_grad
 from ndgrad.autograd import inference_mode as inference_mode
 from ndgrad.autograd import no_grad as no_grad
 from ndgrad.autograd import set_grad_enabled as set_grad_enabled
+from ndgrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
+from ndgrad.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
+from ndgrad.autograd.anomaly_mode import set_anomaly_enabled as set_anomaly_enabled
 from ndgrad.base import return_types as return_types
 from ndgrad.base.devices import contiguous_format as contiguous_format
 from ndgrad.base.devices import device as device

@@ -1,8 +1,11 @@
 """`torch.autograd`: reverse mode."""
 
+from ndgrad.autograd import anomaly_mode as anomaly_mode
 from ndgrad.autograd import function as function
 from ndgrad.autograd import grad_mode as grad_mode
 from ndgrad.autograd import graph as graph
+from ndgrad.autograd.anomaly_mode import detect_anomaly as detect_anomaly
+from ndgrad.autograd.anomaly_mode import set_detect_anomaly as set_detect_anomaly
 from ndgrad.autograd.engine_switches import _force_original_view_tracking as _force_original_view_tracking
 from ndgrad.autograd.engine_switches import _unsafe_preserve_version_counter as _unsafe_preserve_version_counter
 from ndgrad.autograd.engine_switches import enforce_grad_layout_policy as enforce_grad_layout_policy
@@ -30,6 +33,9 @@ from ndgrad.autograd.hooks import (
     retain_grad,
     set_backward_hooks,
 )
+from ndgrad.autograd.numerics import NumericsError as NumericsError
+from ndgrad.autograd.numerics import check_numerics as check_numerics
+from ndgrad.autograd.numerics import zero_times_inf_is_zero as zero_times_inf_is_zero
 from ndgrad.autograd.variable import Variable as Variable
 from ndgrad.autograd.variable import variable as variable
 from ndgrad.core.node import Node

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ndgrad.autograd.custom_nodes import CustomNode, stashed_names
+from ndgrad.autograd.custom_nodes import CustomNode, stashed_places
 from ndgrad.base import modes
 from ndgrad.core.inplace import check_recorded
 from ndgrad.core.node import edge_of, keep_retained
@@ -120,7 +120,7 @@ class Outputs:
             view.seen, view.origin = value._v[0], MULTI_OUTPUT if several > 1 else CUSTOM
         if self.recording:
             node.save(self.to_save)
-            node.params = dict.fromkeys(stashed_names(node.state)) or None
+            node.stashed = stashed_places(node.state)
             announce(node)
         return tuple(values) if isinstance(self.output, tuple) else values[0]
 

@@ -24,6 +24,8 @@ from ndgrad.core.node import InputMetadata, Node, Port, edge_of, freed_error, pl
 from ndgrad.core.packing import Packed, SavedTensor, packed
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 
+#: A place on a context: the name of an attribute; and the key of an entry, if the attribute is a list, tuple or dict.
+Place = tuple[Any, ...]
 #: While a backward runs: for its thread and node, which inputs this call needs gradients of.
 needed_now: dict[tuple[int, Node], tuple[bool, ...]] = {}
 
@@ -43,9 +45,10 @@ class CustomNode(Node):
     needs : for each argument of the call, whether it is a tensor that requires grad.
     positions : for each parent, the position of its argument.
     formats : for each output, its shape and dtype; None where it is no tensor.
+    stashed : where in `state` tensors are that forward has computed.
     """
 
-    __slots__ = ("cleared", "formats", "holder", "materializes", "needs", "outputs", "positions", "state")
+    __slots__ = ("cleared", "formats", "holder", "materializes", "needs", "outputs", "positions", "stashed", "state")
 
     face_class: ClassVar[type[Face]]
     keeps_missing = True  # for the engine: it is not told which outputs are tensors
@@ -54,6 +57,7 @@ class CustomNode(Node):
         self.needs, self.positions, self.parents = needs, positions, parents
         self.state: dict[str, Any] = {}
         self.formats: tuple[Any, ...] = ()
+        self.stashed: tuple[Place, ...] = ()
         self.materializes = True
         self.holder: Any = None
         self.cleared = False
@@ -85,16 +89,14 @@ class CustomNode(Node):
         return tuple(None if value is None else value._a for value in found)
 
     def pull_recorded(self, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Run it recorded, with a guard before every attribute that was computed in forward."""
-        stashed = {name: self.state[name] for name in self.params or () if name in self.state}
-        guarded = {name: computed_inside(self, name, value) for name, value in stashed.items()}
-        self.state.update(guarded)
+        """Run it recorded, with a guard before everything on the context that was computed in forward."""
+        guards = [guard for at in self.stashed for guard in guarded(self, at)]
         try:
             return tuple(self.call([g] if self.outputs == 1 else list(g), parents))
         finally:
-            for name, tensor in guarded.items():
-                if self.state.get(name) is tensor:
-                    self.state[name] = stashed[name]
+            for holder, key, guard, stashed in reversed(guards):
+                if find(holder, key) is guard:
+                    holder[key] = stashed
 
     def call(self, given: list[Any], parents: tuple[Any, ...]) -> list[Any]:
         """Run the user's backward on tensors, one for each output, and check what it returns."""
@@ -261,30 +263,75 @@ def computed_inside(node: CustomNode, attribute: str, value: Tensor) -> Tensor:
     return out
 
 
-def held_alone(state: dict[str, Any]) -> dict[str, int]:
-    """How many references each attribute has that is a tensor (or, for the measurement below, no number)."""
-    counts: dict[str, int] = {}
-    for name, value in state.items():
-        if not isinstance(value, (int, float, str, tuple)):
-            counts[name] = sys.getrefcount(value)
+def guarded(node: CustomNode, at: Place) -> list[tuple[Any, Any, Any, Any]]:
+    """Put a guard before a stashed tensor: the dict or list that now holds it, the key there, the guard, and what it stands before."""
+    name, *keys = at
+    holder: Any = node.state
+    value = find(holder, name)
+    label, key = str(name), name
+    for inner in keys:
+        label, holder, key = f"{name}[{inner!r}]", value, inner
+        value = find(value, inner)
+    if not isinstance(value, Tensor):
+        return []
+    guard: Any = computed_inside(node, label, value)
+    if type(holder) is tuple:
+        guard = tuple(guard if number == key else each for number, each in enumerate(holder))
+        holder, key, value = node.state, name, holder
+    holder[key] = guard
+    return [(holder, key, guard, value)]
+
+
+def find(holder: Any, key: Any) -> Any:
+    """An entry of a dict, list or tuple, whatever has become of it; None if it is gone."""
+    try:
+        return holder[key]
+    except (LookupError, TypeError):
+        return None
+
+
+def entries(container: Any) -> Iterable[tuple[Any, Any]]:
+    return container.items() if type(container) is dict else enumerate(container)
+
+
+def held_alone(container: Any) -> list[tuple[Any, int]]:
+    """How many references each entry of a dict, list or tuple has that might be a tensor, or a container of some."""
+    counts: list[tuple[Any, int]] = []
+    for key, value in entries(container):
+        if not isinstance(value, (int, float, str)):
+            counts.append((key, sys.getrefcount(value)))
     return counts
 
 
-#: What `held_alone` counts for an object that only the dict holds; None where references are not counted.
-ALONE = held_alone({"measured": object()})["measured"] if hasattr(sys, "getrefcount") else None
+#: What `held_alone` counts for an object that only the container holds; nothing where references are not counted.
+ALONE: dict[type, int] = {}
+if hasattr(sys, "getrefcount"):
+    ALONE = {kind: held_alone(kind([object()]))[0][1] for kind in (list, tuple)}
+    ALONE[dict] = held_alone({"measured": object()})[0][1]
 
 
-def stashed_names(state: dict[str, Any]) -> tuple[str, ...]:
-    """The attributes that are tensors computed in forward: nobody else holds them, now that it has returned, and they have no history."""
-    if ALONE is None:
-        return ()
-    found: list[str] = []
-    for name, count in held_alone(state).items():
+def stashed_places(state: dict[str, Any]) -> tuple[Place, ...]:
+    """Where on a context tensors are that were computed in forward: nobody else holds them, now that it has returned, and they have no
+    history. They may be attributes, or in a list, tuple or dict that nobody else holds."""
+    found: list[Place] = []
+    for name in alone_in(state):
         value = state[name]
-        inside = count == ALONE and isinstance(value, Tensor) and value._a.dtype.kind in "fc"
-        if inside and (value._node is None or value._inherits()):
-            found.append(name)
+        if is_stashed(value):
+            found.append((name,))
+        elif type(value) in ALONE:
+            found += [(name, key) for key in alone_in(value) if is_stashed(value[key])]
     return tuple(found)
+
+
+def alone_in(container: Any) -> list[Any]:
+    """The keys of what nobody else holds."""
+    alone = ALONE.get(type(container))
+    return [] if alone is None else [key for key, count in held_alone(container) if count == alone]
+
+
+def is_stashed(value: Any) -> bool:
+    """Whether a value that nobody else holds is a tensor computed in forward."""
+    return isinstance(value, Tensor) and value._a.dtype.kind in "fc" and (value._node is None or value._inherits())
 
 
 # ---------------------------------------------------------------- the face of a node

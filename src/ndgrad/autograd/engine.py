@@ -9,26 +9,24 @@ from __future__ import annotations
 import sys
 import threading
 from _thread import get_ident
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import count
 from operator import attrgetter
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from ndgrad.autograd.accumulation import accumulate_raw, accumulate_recorded, fill_missing, fit, fit_recorded
+from ndgrad.autograd.execution_log import execution_log, is_logged
 from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumulation, before_leaf, before_node
 from ndgrad.base import modes
-from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.location import NOWHERE, caller, outside, place_of_call, tracing
 from ndgrad.base.quiet import begin_quiet, end_quiet
-from ndgrad.base.shapes import expands, is_dense
-from ndgrad.base.types import Payload, Shape
 from ndgrad.core.freed import Freed, running
-from ndgrad.core.node import Node, Port, tick
-from ndgrad.core.observers import observed_pull
-from ndgrad.core.primitive import raw, recorded
-from ndgrad.core.tensor import INFERENCE, LEAF, UNSET, Tensor, wrap
+from ndgrad.core.node import Node, Port, accumulator, tick
+from ndgrad.core.observers import observed_pull, observing
+from ndgrad.core.tensor import LEAF, Tensor
 
 ndarray = np.ndarray
 next_task = count().__next__
@@ -100,6 +98,9 @@ def run_backward(
     inputs : edges; only what leads to them runs. None stands for all leaves.
     accumulate : whether gradients are added to `.grad`; otherwise they are returned, one for each of `inputs`.
     """
+    if "logging" in sys.modules and is_logged():
+        with observing(execution_log):
+            return run_backward(roots, retain_graph=retain_graph, create_graph=create_graph, inputs=inputs, accumulate=accumulate)
     captured: dict[tuple[Any, int], Any] | None = None
     if inputs is not None:
         captured = dict.fromkeys(((_key(edge), edge.output_nr) for edge in inputs), None)
@@ -113,7 +114,8 @@ def run_backward(
         else:
             modes.set_mode("grad", create_graph)
         quiet = begin_quiet()
-        run = Run(roots, retain_graph, create_graph, captured, accumulate, () if outside is None else outside.observers)
+        observers: tuple[Any, ...] = () if outside is None else outside.observers
+        run = (ObservedRun if observers else Run)(roots, retain_graph, create_graph, captured, accumulate, observers)
         running[thread] = run
         run.go()
         if run.callbacks is not None:
@@ -205,7 +207,7 @@ class Run:
 
     def go(self) -> None:
         roots = self.roots
-        order = self.order = self.collect(roots)
+        self.order = self.collect(roots)
         for edge, g in roots:
             self.deliver(edge, g)
         pending, leaves, captured, needed = self.pending, self.leaves, self.captured, self.needed
@@ -213,7 +215,7 @@ class Run:
         special = True if self.observers else create_graph
         freed = None if self.retain_graph else leave_freed()
         arrived: Any = None
-        for node in order:
+        for node in self.in_turn():
             g = pending.pop(node, None)
             if g is None:
                 self.pass_by(node, node.extra)
@@ -231,9 +233,11 @@ class Run:
             parents = node.parents
             if needed is not None:
                 parents = tuple(edge if edge is not None and _key(edge) in needed else None for edge in parents)
-            cotangents = self.pull_specially(node, g, parents) if special else node.pull(g, parents)
+            cotangents = self.pull_specially(node, g, arrived, parents) if special else node.pull(g, parents)
             if extra is not None and extra.hooks:
                 cotangents = after_node(node, cotangents, g if node.outputs == 1 else arrived, create_graph)
+                for observer in self.observers:
+                    observer.pulled(node, g, cotangents)
             if freed is not None and node.saved is not None:
                 node.saved = freed
             g = arrived = None  # so that a rule which hands it on hands it over
@@ -274,10 +278,18 @@ class Run:
                 self.deliver(edge, cotangent)
             cotangents, cotangent = (), None  # nor do they hold what the next node would have to itself
 
-    def pull_specially(self, node: Node, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
+    def pull_specially(self, node: Node, g: Any, arrived: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
         """Run a node whose derivation is recorded, or that is observed."""
         pull = partial(node.pull_recorded if self.create_graph else node.pull, g, parents)
-        return observed_pull(self.observers, node, g, pull) if self.observers else pull()
+        if not self.observers:
+            return pull()
+        for observer in self.observers:
+            observer.started(node, g if node.outputs == 1 else arrived)
+        cotangents = observed_pull(self.observers, node, g, pull)
+        if node.extra is None or not node.extra.hooks:
+            for observer in self.observers:
+                observer.pulled(node, g, cotangents)
+        return cotangents
 
     @property
     def task_id(self) -> int:
@@ -302,6 +314,10 @@ class Run:
         callbacks: Any = self.callbacks
         for callback in callbacks:  # which may grow as we go
             callback()
+
+    def in_turn(self) -> Iterable[Node]:
+        """The nodes, one after the other."""
+        return self.order
 
     def collect(self, roots: Sequence[tuple[Any, Any]]) -> list[Node]:
         """What is reachable: the nodes, in the order in which they will run, and in `leaves` how many cotangents each leaf will get."""
@@ -455,114 +471,31 @@ class Run:
             observer.accumulated(leaf, g)
 
 
-# ---------------------------------------------------------------- cotangents
-def fit(edge: Any, g: Payload, shape: Shape, dtype: Any) -> Payload:
-    """A raw cotangent in the shape and dtype of what it belongs to: broadcast dims summed, the real part of a complex one."""
-    if g.shape != shape:
-        if not expands(shape, g.shape):
-            refuse_shape(edge, g.shape, shape)
-        g = raw.sum_to(g, shape=shape)
-    if g.dtype != dtype:
-        if g.dtype.kind == "c" and dtype.kind != "c":
-            g = g.real
-        g = g.astype(dtype)
-    return g
+class ObservedRun(Run):
+    """The same where observers want to know whose turn it is, and with whom an error came up."""
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.starts = {_key(edge) for edge, _ in self.roots}
+        self.node: Node | None = None
+        self.unfinished: Tensor | None = None
+        self.notes: dict[Any, Any] = {}  # of the observers
 
-def fit_recorded(edge: Any, g: Tensor) -> Tensor:
-    """The same for a cotangent that is a tensor, recorded."""
-    payload = edge._a if isinstance(edge, Tensor) else edge
-    shape, dtype = payload.shape, payload.dtype
-    if g._a.shape != shape:
-        if not expands(shape, g._a.shape):
-            refuse_shape(edge, g._a.shape, shape)
-        g = recorded.sum_to(g, shape=shape)
-    if g._a.dtype != dtype:
-        if g._a.dtype.kind == "c" and dtype.kind != "c":
-            g = recorded.real(g)
-        g = recorded.to_dtype(g, dtype=from_numpy_dtype[dtype])
-    return g
+    def go(self) -> None:
+        try:
+            super().go()
+        except Exception as error:
+            failed = self.node if self.unfinished is None else accumulator(self.unfinished)
+            for observer in self.observers if failed is not None else ():
+                observer.failed(failed, error)
+            raise
 
+    def in_turn(self) -> Iterable[Node]:
+        for node in self.order:
+            self.node = node
+            yield node
 
-def refuse_shape(edge: Any, given: Shape, shape: Shape) -> NoReturn:
-    receiver = "a leaf" if isinstance(edge, Tensor) else f"{edge.name()} (made at {edge.where()})"
-    raise RuntimeError(f"{receiver} got a gradient of shape {list(given)} but expected shape compatible with {list(shape)}")
-
-
-def fill_missing(node: Node, g: list[Any], create_graph: bool) -> list[Any]:
-    """Zeros for the outputs that no gradient came back from, where the node wants them filled in."""
-    if getattr(node, "keeps_missing", False):
-        return g
-    filled: list[Any] = []
-    for value, shape, dtype in zip(g, node.shape, node.dtype, strict=True):
-        if value is None and dtype.kind in "fc":
-            zeros = np.zeros(shape, dtype)
-            value = wrap(zeros) if create_graph else zeros
-        filled.append(value)
-    return filled
-
-
-# ---------------------------------------------------------------- leaves
-class Layouts(threading.local):
-    """Whether the first gradient of a leaf must have the leaf's layout, for each thread."""
-
-    enforced = True
-
-
-layouts = Layouts()
-#: What a version counter remembers of a change that no line of the user's program made.
-BY_BACKWARD = ("backward()", None, 0)
-
-
-def accumulate_raw(leaf: Tensor, g: Payload, mine: bool) -> None:
-    """Add to `.grad`: in place if there is one, else with memory that no other tensor has, laid out like the leaf."""
-    grad = leaf._grad
-    if grad is not None:
-        memory = grad._a
-        if type(memory) is ndarray and memory.dtype is g.dtype and can_be_added_to(memory):
-            np.add(memory, g, out=memory)
-        else:
-            total = memory + g
-            grad._a = total if total.dtype is memory.dtype else total.astype(memory.dtype)
-        cell = grad._v
-        if cell is None:
-            grad._v = [1, *BY_BACKWARD]
-        elif cell is not INFERENCE:
-            cell[0] += 1
-            if len(cell) != 4 or cell[1] is not BY_BACKWARD[0]:
-                cell[1:] = BY_BACKWARD
-        return
-    wanted = leaf._grad_dtype
-    if wanted is not UNSET and wanted is not None and g.dtype != wanted.numpy:
-        g, mine = g.astype(wanted.numpy), True
-    if isinstance(g, np.ndarray) and g.ndim:
-        like = leaf._a
-        dense = like.flags.c_contiguous or like.flags.f_contiguous or is_dense(like.shape, like.strides, like.itemsize)
-        strides = like.strides if dense else None
-        fits = g.strides == strides if dense and like.dtype == g.dtype else g.flags.c_contiguous
-        if not mine or (not fits and layouts.enforced):
-            kept = np.empty_like(like, dtype=g.dtype, subok=False) if dense else np.empty(g.shape, g.dtype)
-            kept[...] = g
-            g = kept
-    elif isinstance(g, np.ndarray) and not mine:
-        g = g.copy()
-    leaf._grad = wrap(g)
-
-
-def can_be_added_to(memory: Any) -> bool:
-    """Whether each element of an array has memory of its own that may be written to."""
-    flags = memory.flags
-    return flags.writeable and (flags.c_contiguous or 0 not in memory.strides)
-
-
-def accumulate_recorded(leaf: Tensor, g: Tensor) -> None:
-    """With `create_graph`, `.grad` becomes a new tensor that knows its history."""
-    grad: Any = leaf._grad
-    if grad is not None:
-        leaf._grad = grad + g
-        return
-    if is_dense(leaf._a.shape, leaf._a.strides, leaf._a.itemsize):
-        copy: Any = wrap(np.empty_like(leaf._a, dtype=g._a.dtype, subok=False))
-        leaf._grad = copy.copy_(g)
-    else:
-        leaf._grad = recorded.clone_strided(g, order="C")
+    def finish_leaf(self, leaf: Tensor) -> None:
+        self.unfinished = leaf
+        super().finish_leaf(leaf)
+        self.unfinished = None

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ndgrad.autograd.engine import layouts
+from ndgrad.autograd.accumulation import layouts
 from ndgrad.autograd.grad_modes import Switch
 from ndgrad.base import modes
 from ndgrad.core.observers import Observer

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.engine import fit_recorded
+from ndgrad.autograd.accumulation import fit_recorded
 from ndgrad.autograd.gradients import grad
 from ndgrad.base import modes
 from ndgrad.core.primitive import Primitive, recorded

@@ -56,6 +56,27 @@ def place_of_call(depth: int = 1) -> Place:
     return place(depth + 1) if tracing.on else NOWHERE
 
 
+def users_frames() -> list[tuple[FrameType, int]]:
+    """The frames outside ndgrad and their lines, innermost first, as `traceback.StackSummary` takes them."""
+    found: list[tuple[FrameType, int]] = []
+    frame: FrameType | None = caller(1)
+    while frame is not None:
+        if not inside[frame.f_code.co_filename]:
+            found.append((frame, frame.f_lineno))
+        frame = frame.f_back
+    return found
+
+
+def users_level() -> int:
+    """The `stacklevel` with which the caller's `warnings.warn` points to the user's program."""
+    frame: FrameType | None = caller(1)
+    level = 1
+    while frame is not None and inside[frame.f_code.co_filename]:
+        frame = frame.f_back
+        level += 1
+    return level
+
+
 def line_of(code: CodeType, instruction: int) -> int | None:
     for start, end, line in code.co_lines():
         if start <= instruction < end:

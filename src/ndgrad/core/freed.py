@@ -8,7 +8,9 @@ from typing import Any
 
 from ndgrad.base.location import NOWHERE, Place, describe, place
 
-#: The backward that each thread is running, the innermost one: an object with `roots`, pairs of the edges that it began at and their g.
+#: The backward that each thread is running, the innermost one: an object of the engine's, with `roots`, pairs of the edges that it began
+#: at and their g, and `order`, its nodes; where observers watch, also `starts`, the nodes it began at, the `node` whose turn it is, and
+#: `notes` that they may leave there.
 running: dict[int, Any] = {}
 
 

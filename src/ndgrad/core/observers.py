@@ -30,9 +30,18 @@ class Observer:
     def recorded(self, node: Any) -> None:
         """After a node has been made and filled in, also by a recorded backward."""
 
+    def started(self, node: Any, g: Any) -> None:
+        """Before a node of a backward runs, after its pre-hooks: `g` is a list where it has several outputs, None where none came back."""
+
     def pull(self, node: Any, g: Any, compute: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
         """Around a node of a backward: cotangents of its operands; payloads, or tensors with `create_graph`."""
         return compute()
+
+    def pulled(self, node: Any, g: Any, cotangents: tuple[Any, ...]) -> None:
+        """After a node has run and its post-hooks have had their say; what the node saved is still there."""
+
+    def failed(self, node: Any, error: Exception) -> None:
+        """After an error in a backward, raised by this node, by its hooks, or by the observers themselves."""
 
     def accumulated(self, leaf: Any, g: Any) -> None:
         """After a gradient has been added to the `.grad` of a leaf."""
@@ -47,12 +56,25 @@ class Observer:
 @contextmanager
 def observing(*observers: Observer) -> Iterator[None]:
     """Let observers watch this thread, beside those that do."""
-    previous = modes.current().observers
-    modes.set_mode("observers", previous + observers)
+    observe(*observers)
     try:
         yield
     finally:
-        modes.set_mode("observers", previous)
+        forget(*observers)
+
+
+def observe(*observers: Observer) -> None:
+    """Let observers watch this thread until they are to be forgotten."""
+    modes.set_mode("observers", modes.current().observers + observers)
+
+
+def forget(*observers: Observer) -> None:
+    """Let observers no longer watch this thread: of each, the one that entered last; whoever else has entered since stays."""
+    watching = list(reversed(modes.current().observers))
+    for observer in observers:
+        if observer in watching:
+            watching.remove(observer)
+    modes.set_mode("observers", tuple(reversed(watching)))
 
 
 @contextmanager
