@@ -34,11 +34,21 @@ class Observer:
         """Around a node of a backward: cotangents of its operands; payloads, or tensors with `create_graph`."""
         return compute()
 
+    def call(self, function: Any, args: Sequence[Any], compute: Callable[[], Any]) -> Any:
+        """Around the call of a custom function, its forward and its recording."""
+        return compute()
+
+    def accumulating(self, leaf: Any, g: Any) -> None:
+        """Before a gradient is added to the `.grad` of a leaf."""
+
     def accumulated(self, leaf: Any, g: Any) -> None:
         """After a gradient has been added to the `.grad` of a leaf."""
 
     def writes(self, tensor: Any) -> None:
-        """Before the memory of a tensor is changed in place."""
+        """Before the memory of a tensor is changed in place, and before what is to be written is computed."""
+
+    def written(self, tensor: Any, name: str) -> None:
+        """After the in-place operation of this name, `add_`, is done."""
 
 
 @contextmanager
@@ -78,6 +88,13 @@ def observed_pull(observers: tuple[Observer, ...], node: Any, g: Any, compute: C
     return compute()
 
 
+def observed_call(observers: tuple[Observer, ...], function: Any, args: Sequence[Any], compute: Callable[[], Any]) -> Any:
+    """Call a custom function with the observers around it."""
+    for observer in observers:
+        compute = partial(observer.call, function, args, compute)
+    return compute()
+
+
 def announce(node: Any) -> None:
     """Tell this thread's observers of a node that was made by no primitive."""
     for observer in modes.current().observers:
@@ -88,3 +105,9 @@ def announce_write(tensor: Any) -> None:
     """Tell this thread's observers that the memory of a tensor is about to be changed."""
     for observer in modes.current().observers:
         observer.writes(tensor)
+
+
+def announce_written(tensor: Any, name: str) -> None:
+    """Tell this thread's observers that an in-place operation is done."""
+    for observer in modes.current().observers:
+        observer.written(tensor, name)

@@ -165,6 +165,7 @@ def _scaled_in_place(kernel: Any, lane: Callable[..., Tensor], body: Callable[..
                 and type(array) is np.ndarray
                 and self._v is not INFERENCE
                 and 0 not in array.strides
+                and not (modes.exceptional and modes.current().special)
             ):
                 try:
                     quiet_run(_accumulate, kernel, array, other._a, alpha)
