@@ -29,10 +29,10 @@ class ProfilerActivity(Enum):
 
     CPU = 0
     XPU = 1
-    MTIA = 2
-    CUDA = 3
-    HPU = 4
-    PrivateUse1 = 6
+    CUDA = 2
+    HPU = 3
+    MTIA = 4
+    PrivateUse1 = 5
 
     def __repr__(self) -> str:
         return f"<ProfilerActivity.{self.name}: {self.value}>"
@@ -234,7 +234,7 @@ class record_function(ContextDecorator):
         record: list[tuple[Recorder, Range]] = []
         for recorder in recorders():
             entered = recorder.enter(self.name, USER)
-            if recorder.shapes:
+            if recorder.shapes and self.args is not None:
                 entered.inputs = [described(self.args)]
             record.append((recorder, entered))
         self.record = record

@@ -20,7 +20,7 @@ __all__ = [
 
 DeviceType = enum.Enum(
     "DeviceType",
-    "CPU CUDA MKLDNN OPENGL OPENCL IDEEP HIP FPGA MAIA XLA Vulkan Metal XPU MPS MTIA Meta HPU VE Lazy IPU PrivateUse1",
+    "CPU CUDA MKLDNN OPENGL OPENCL IDEEP HIP FPGA MAIA XLA Vulkan Metal XPU MPS Meta HPU VE Lazy IPU MTIA PrivateUse1",
     start=0,
 )
 MEMORY_EVENT_NAME = "[memory]"
