@@ -197,6 +197,19 @@ def test_off_nothing_watches(leaves):
         assert block.record == []
 
 
+def test_a_hook_may_stop_a_profile(leaves):
+    x, w = leaves
+    prof = autograd_profiler.profile(profile_memory=True)
+    handle = w.register_post_accumulate_grad_hook(lambda _: prof.__exit__(None, None, None))
+    prof.__enter__()
+    (x.sum() + (w * 2).sum()).backward()
+    x.detach().add_(1)
+    assert not modes.current().observers
+    assert sum(event.name == "torch::autograd::AccumulateGrad" for event in prof.function_events) == 1
+    assert prof.function_events[-1].name != "aten::add_"
+    handle.remove()
+
+
 # ---------------------------------------------------------------- record_function
 def test_blocks_nest_and_decorate():
     @record_function("factorial")

@@ -41,17 +41,25 @@ ONE_OPERATION = [
     "x.tanh()", "x.sigmoid()", "T.maximum(x, y)", "x.amax(1)", "x.std()", "T.nn.functional.mse_loss(x, y)",
     "x.log_softmax(-1)", "x.atan2(y)", "x.log1p()", "x.sqrt()", "x.norm()", "x.add_(y)", "x.mul_(2)", "x.zero_()", "x.fill_(3)",
     "x.copy_(y)", "x.add_(y, alpha=2)", "x.addcmul_(y, y)", "x.lerp_(y, 0.5)", "x.clamp_(0)", "x.normal_()", "x.exp_()",
-    "x.masked_fill_(x > 0, 1.0)", "x.sub_(y)", "x.sort()", "x.max(1)",
+    "x.masked_fill_(x > 0, 1.0)", "x.sub_(y)", "x.sort()", "x.max(1)", "x.all()", "x.any()", "x.all(0)", "x.round()",
+    "T.nn.functional.smooth_l1_loss(x, y)", "T.nn.functional.gelu(x)", "T.nn.functional.softplus(x)", "T.nn.functional.elu(x)",
+    "x.index_select(0, i)", "x.gather(0, j)", "x.flip(0)", "x.prod()", "x.var(0)", "x.logsumexp(1)", "x.tril()", "x.isnan()",
+    "x.cumprod(1)", "x.topk(2)", "x.roll(1)", "x.unbind()", "x.split(2)", "x.chunk(2)", "x.erf()", "x.sign()", "x.logical_not()",
+    "x.repeat(2, 1)", "x.expand(2, 3, 4)", "x.squeeze()", "x.flatten()", "x.reshape(4, 3)", "x.double()",
 ]  # fmt: skip
-#: Where torch shows more than one operation: what ndgrad has as the one.
-INNER = {"x @ w": "aten::mm", "x.norm()": "aten::linalg_vector_norm", "T.nn.functional.mse_loss(x, y)": "aten::mse_loss"}
+#: Where torch shows several operations, or one inside the other: the one that ndgrad has.
+INNER = {
+    "x @ w": "aten::mm", "x.norm()": "aten::linalg_vector_norm", "T.nn.functional.mse_loss(x, y)": "aten::mse_loss",
+    "T.nn.functional.smooth_l1_loss(x, y)": "aten::smooth_l1_loss", "x.chunk(2)": "aten::split", "x.flatten()": "aten::view",
+    "x.reshape(4, 3)": "aten::view", "x.double()": "aten::_to_copy",
+}  # fmt: skip
 
 
 def events_of(library, expression, **options):
     library.manual_seed(0)
     scope = {
         "T": library, "x": library.ones(3, 4), "y": library.ones(3, 4), "w": library.ones(4, 3), "z": library.ones(2, 3, 3),
-        "b": library.ones(3), "v": library.ones(4),
+        "b": library.ones(3), "v": library.ones(4), "i": library.tensor([1]), "j": library.zeros(1, 4, dtype=library.long),
     }  # fmt: skip
     with library.autograd.profiler.profile(**options) as prof:
         eval(expression, scope)

@@ -74,7 +74,7 @@ class _Names(dict[Any, str]):
         own = primitive.name if primitive.name in table else primitive.title
         if primitive.node_name != backward_name(primitive.name):
             words = re.sub(r"Backwards?\d*$", "", primitive.node_name.rpartition("::")[2])
-            own = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\dD)(?=[A-Z])", "_", words).lower()
+            own = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\dD)(?=[A-Z])|(?<=\d)(?=[A-Z][a-z])", "_", words).lower()
         found = self[primitive] = f"aten::{UNDERSCORED.get(own, own)}"
         return found
 
@@ -148,6 +148,7 @@ class Recorder(Observer):
         self.writing: dict[int, tuple[int, int, int]] = {}
         self.live: dict[int, Watched] = {}
         self.records: list[tuple[int, int, int, bool]] = []  # moment, thread, bytes, whether inside a range
+        self.off = True
         self.thread = 0
         self.thread_name = ""
         self.begin = self.end = 0
@@ -173,9 +174,11 @@ class Recorder(Observer):
         self.end = perf_counter_ns()
         self.pause(True)
         self.live.clear()
+        self.writing.clear()
 
     def pause(self, off: bool) -> None:
         """Look away, or look again."""
+        self.off = off
         others = tuple(each for each in modes.current().observers if each is not self)
         modes.set_mode("observers", others if off else (*others, self))
 
@@ -211,6 +214,9 @@ class Recorder(Observer):
     # ---------------------------------------------------------------- what an observer sees
     def run(self, primitive: Any, operands: Sequence[Any], params: dict[str, Any], compute: Callable[[], Any]) -> Any:
         """Begin an operation, which `done` ends: making its node belongs to it."""
+        if self.off:  # a hook has stopped the recorder, and the backward around it has brought it back
+            self.pause(True)
+            return compute()
         shown = (operands,) if primitive.variadic else operands
         entered = self.enter(names[primitive], FUNCTION, shown, params)
         try:
@@ -222,7 +228,7 @@ class Recorder(Observer):
     def done(self, primitive: Any, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], result: Any) -> None:
         """End an operation."""
         if not self.open:
-            return  # the recorder was started while the operation ran
+            return  # the recorder was started or stopped while the operation ran
         entered = self.open[-1]
         if self.memory and not primitive.view:
             for each in result if isinstance(result, tuple) else (result,):
@@ -237,6 +243,8 @@ class Recorder(Observer):
 
     def call(self, function: Any, args: Sequence[Any], compute: Callable[[], Any]) -> Any:
         """Record a custom function, by its name."""
+        if self.off:
+            return compute()
         entered = self.enter(function.__name__, FUNCTION, args)
         try:
             return compute()
@@ -245,6 +253,8 @@ class Recorder(Observer):
 
     def pull(self, node: Any, g: Any, compute: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
         """Record a node's run: two ranges, as PyTorch has them, the engine's and the node's."""
+        if self.off:
+            return compute()  # the backward that runs knows the recorder still
         name = node.name()
         number, fwd_thread = node.number, self.thread if node.number in self.made else 0
         arrived = tuple(g) if isinstance(g, (tuple, list)) else (g,)
@@ -264,6 +274,8 @@ class Recorder(Observer):
 
     def accumulating(self, leaf: Any, g: Any) -> None:
         """Begin the two ranges of a leaf."""
+        if self.off:
+            return
         self.enter(ENGINE + ACCUMULATE, FUNCTION)
         inner = self.enter(ACCUMULATE, BACKWARD, (g,))
         if self.memory and leaf._grad is not None:
@@ -271,6 +283,8 @@ class Recorder(Observer):
 
     def accumulated(self, leaf: Any, g: Any) -> None:
         """End them."""
+        if not self.open or self.open[-1].name != ACCUMULATE:
+            return  # a hook has stopped or started the recorder
         inner = self.open[-1]
         known, inner.known = inner.known, ()
         if self.memory and leaf._grad is not None:
@@ -280,7 +294,8 @@ class Recorder(Observer):
 
     def writes(self, tensor: Any) -> None:
         """Remember what has run before an in-place operation."""
-        self.writing[len(self.open)] = (id(tensor), perf_counter_ns(), len(self.ranges))
+        if not self.off:
+            self.writing[len(self.open)] = (id(tensor), perf_counter_ns(), len(self.ranges))
 
     def written(self, tensor: Any, name: str) -> None:
         """Make one range of an in-place operation and of what it was computed by."""
