@@ -25,7 +25,7 @@ REPOSITORY = [path for folder in (PACKAGE, ROOT / "tests", ROOT / "benchmarks") 
 BELOW_AUTOGRAD = frozenset({"base", "kernels", "core", "ops"})
 EVERYTHING = frozenset(
     {*BELOW_AUTOGRAD, "autograd", "backends", "cuda", "func", "nn", "optim", "utils", "testing", "viz", "compat", "cli"}
-    | {"linalg", "random", "special"}
+    | {"linalg", "profiler", "random", "special"}
 )
 #: What each part may import besides itself. Modules that stand alone in the package are the public face of what is below them.
 ALLOWED: dict[str, frozenset[str]] = {
@@ -197,8 +197,8 @@ def test_every_silenced_warning_has_a_reason(path: Path) -> None:
 
 
 #: The modules whose names users write; the others are reached through them.
-NAMES = ("", "autograd", *(f"autograd.{name}" for name in ("anomaly_mode", "function", "graph")))
-NAMES += ("linalg", "nn.functional", "nn.init", "random", "testing")
+NAMES = ("", *(f"autograd.{name}" for name in ("anomaly_mode", "function", "graph", "profiler", "profiler_util")))
+NAMES += ("autograd", "linalg", "nn.functional", "nn.init", "profiler", "random", "testing")
 FACES = [f"ndgrad.{name}".rstrip(".") for name in NAMES]
 
 

@@ -159,6 +159,19 @@ def test_programs_can_ask_whether_a_name_is_there():
     )
 
 
+def test_a_module_imported_late_is_loaded_once():
+    check(
+        """
+        import torch.profiler
+        import torch.autograd.profiler as names
+        from torch.autograd import DeviceType
+        import ndgrad.autograd.profiler
+        assert torch.profiler.record_function is names.record_function is ndgrad.autograd.profiler.record_function
+        assert torch.profiler.DeviceType is DeviceType
+        """
+    )
+
+
 def test_star_import_brings_the_public_names():
     check(
         """

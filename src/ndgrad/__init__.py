@@ -1,5 +1,6 @@
 """ndgrad: PyTorch's automatic differentiation on NumPy. `import ndgrad as torch`."""
 
+from importlib import import_module as _import_module
 from math import e as e
 from math import inf as inf
 from math import nan as nan
@@ -111,10 +112,13 @@ __version__ = "0.1.0"
 _configure_memory()
 
 if TYPE_CHECKING:
+    from ndgrad import profiler as profiler
     from ndgrad.functions import *  # noqa: F403  the names that the table gives, written down for type checkers
 else:
     globals().update(_functions())
     globals().update(_legacy_types())
 
     def __getattr__(name: str) -> Any:  # type checkers would take it for a promise that every name exists
+        if name == "profiler":  # few programs need it, and its imports take time
+            return _import_module("ndgrad.profiler")
         raise AttributeError(f"module 'ndgrad' has no attribute '{name}'")

@@ -110,8 +110,7 @@ class TorchFinder:
             if asked_by_find_spec(sys._getframe(1)) and is_public(name):
                 return None
             raise ModuleNotFoundError(missing_message(fullname), name=fullname)
-        answer_as_torch(name, module)
-        loader: Any = SameModule(module)
+        loader: Any = SameModule(name, module)
         return ModuleSpec(fullname, loader, origin=getattr(module, "__file__", None), is_package=hasattr(module, "__path__"))
 
 
@@ -124,9 +123,13 @@ def asked_by_find_spec(frame: FrameType | None) -> bool:
 
 
 class SameModule:
-    """A loader that hands over a module which is loaded already."""
+    """A loader that hands over a module which is loaded already.
 
-    def __init__(self, module: ModuleType) -> None:
+    It enters the module under its torch name only now: had the finder done so, the import system would have loaded it once more.
+    """
+
+    def __init__(self, name: str, module: ModuleType) -> None:
+        self.name = name
         self.module = module
         self.spec = module.__spec__
 
@@ -135,6 +138,7 @@ class SameModule:
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self.spec  # the import system has just overwritten it with the spec of the torch name
+        answer_as_torch(self.name, module)
 
 
 def find_module(name: str) -> ModuleType | None:

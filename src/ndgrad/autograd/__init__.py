@@ -1,5 +1,8 @@
 """`torch.autograd`: reverse mode."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ndgrad.autograd import anomaly_mode as anomaly_mode
 from ndgrad.autograd import function as function
 from ndgrad.autograd import grad_mode as grad_mode
@@ -70,3 +73,20 @@ for _name, _method in {
 Node.register_hook = node_register_hook
 Node.register_prehook = node_register_prehook
 Node._register_hook_dict = node_register_hook_dict
+
+if TYPE_CHECKING:
+    from ndgrad.autograd import profiler as profiler
+    from ndgrad.autograd import profiler_legacy as profiler_legacy
+    from ndgrad.autograd import profiler_util as profiler_util
+    from ndgrad.autograd.profiler import DeviceType as DeviceType
+    from ndgrad.autograd.profiler import ProfilerActivity as ProfilerActivity
+    from ndgrad.autograd.profiler import kineto_available as kineto_available
+else:
+
+    def __getattr__(name: str) -> Any:
+        """The profiler and its names: few programs need it, and its imports take time."""
+        if name in ("profiler", "profiler_legacy", "profiler_util"):
+            return import_module(f"ndgrad.autograd.{name}")
+        if name in ("DeviceType", "ProfilerActivity", "kineto_available"):
+            return getattr(import_module("ndgrad.autograd.profiler"), name)
+        raise AttributeError(f"module 'ndgrad.autograd' has no attribute {name!r}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ndgrad.autograd.custom_nodes import CustomNode, stashed_places
 from ndgrad.base import modes
 from ndgrad.core.inplace import check_recorded
 from ndgrad.core.node import edge_of, keep_retained
-from ndgrad.core.observers import announce
+from ndgrad.core.observers import announce, observed_call
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
 from ndgrad.core.views import CUSTOM, MULTI_OUTPUT, write_through
@@ -44,10 +45,12 @@ def positional(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     return (*args, *(kwargs[name] for name in names[len(args) : last]))
 
 
-def call_function(function: Any, args: tuple[Any, ...], has_setup: bool) -> Any:
-    """Run forward, and record the call if an input requires grad and recording is on."""
-    needs = tuple(isinstance(value, Tensor) and value.requires_grad for value in args)
+def call_function(function: Any, args: tuple[Any, ...], has_setup: bool, observed: bool = False) -> Any:
+    """Run forward, and record the call if an input requires grad and recording is on; `observed` says that observers are around it."""
     mode = modes.current()
+    if mode.observers and not observed:
+        return observed_call(mode.observers, function, args, partial(call_function, function, args, has_setup, True))
+    needs = tuple(isinstance(value, Tensor) and value.requires_grad for value in args)
     recording = True in needs and mode.grad and not mode.inference
     positions: tuple[int, ...] = ()
     parents: tuple[Any, ...] = ()

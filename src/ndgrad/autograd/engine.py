@@ -456,6 +456,8 @@ class Run:
                 return
         if leaf._node is None:
             return  # it no longer requires grad
+        for observer in self.observers:
+            observer.accumulating(leaf, g)
         if leaf._accumulator is not None:
             g = before_accumulation(leaf, g, self.create_graph)
         mine = type(g) is ndarray and is_ours(g, ALONE)

@@ -18,7 +18,7 @@ from ndgrad.base.quiet import Quiet, quiet_run
 from ndgrad.base.shapes import is_dense
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, backward_name, edge_of, entered, keep_retained
-from ndgrad.core.observers import announce_overwrite, announce_write
+from ndgrad.core.observers import announce_overwrite, announce_write, announce_written
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, write_through
@@ -217,6 +217,8 @@ def write(target: Tensor, out: Tensor, name: str) -> Tensor:
 def finish(target: Tensor, out: Tensor, name: str, recording: bool) -> Tensor:
     """After the write: count it, and record where the target's value now comes from."""
     mark_modified(target, name)
+    if modes.exceptional:
+        announce_written(target, name)
     if not recording:
         return target
     node = out._node

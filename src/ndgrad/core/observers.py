@@ -43,11 +43,21 @@ class Observer:
     def failed(self, node: Any, error: Exception) -> None:
         """After an error in a backward, raised by this node, by its hooks, or by the observers themselves."""
 
+    def call(self, function: Any, args: Sequence[Any], compute: Callable[[], Any]) -> Any:
+        """Around the call of a custom function, its forward and its recording."""
+        return compute()
+
+    def accumulating(self, leaf: Any, g: Any) -> None:
+        """Before a gradient is added to the `.grad` of a leaf."""
+
     def accumulated(self, leaf: Any, g: Any) -> None:
         """After a gradient has been added to the `.grad` of a leaf."""
 
     def writes(self, tensor: Any) -> None:
-        """Before the memory of a tensor is changed in place."""
+        """Before the memory of a tensor is changed in place, and before what is to be written is computed."""
+
+    def written(self, tensor: Any, name: str) -> None:
+        """After the in-place operation of this name, `add_`, is done."""
 
     def overwrites(self, tensor: Any) -> None:
         """The same, once everything is computed and nothing can refuse it any more: the next thing is the write."""
@@ -103,6 +113,13 @@ def observed_pull(observers: tuple[Observer, ...], node: Any, g: Any, compute: C
     return compute()
 
 
+def observed_call(observers: tuple[Observer, ...], function: Any, args: Sequence[Any], compute: Callable[[], Any]) -> Any:
+    """Call a custom function with the observers around it."""
+    for observer in observers:
+        compute = partial(observer.call, function, args, compute)
+    return compute()
+
+
 def announce(node: Any) -> None:
     """Tell this thread's observers of a node that was made by no primitive."""
     for observer in modes.current().observers:
@@ -119,3 +136,9 @@ def announce_overwrite(tensor: Any) -> None:
     """Tell them right before it is."""
     for observer in modes.current().observers:
         observer.overwrites(tensor)
+
+
+def announce_written(tensor: Any, name: str) -> None:
+    """Tell this thread's observers that an in-place operation is done."""
+    for observer in modes.current().observers:
+        observer.written(tensor, name)

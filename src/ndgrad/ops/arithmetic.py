@@ -158,9 +158,11 @@ def _scaled_in_place(kernel: Any, lane: Callable[..., Tensor], body: Callable[..
         if type(other) in plain and array.dtype.kind == "f" and other._a.dtype is array.dtype:
             if alpha == 1:
                 return simple(self, other)
-            records = modes.is_grad_enabled() and (self.requires_grad or other.requires_grad)
+            mode = modes.current()
+            records = mode.grad and (self.requires_grad or other.requires_grad)
             if (
                 not records
+                and not mode.special
                 and type(alpha) in (float, int)
                 and type(array) is np.ndarray
                 and self._v is not INFERENCE

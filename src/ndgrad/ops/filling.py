@@ -51,7 +51,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
 
 
 def writes_silently(self: Tensor, *others: Any) -> bool:
-    """Whether a tensor's memory may be written to without recording; the other operands are plain tensors of its dtype.
+    """Whether a tensor's memory may be written to unrecorded and unobserved; the other operands are plain tensors of its dtype.
 
     Read-only memory is left to NumPy, which raises.
     """
@@ -70,7 +70,10 @@ def writes_silently(self: Tensor, *others: Any) -> bool:
         if type(other) not in plain or other._a.dtype is not array.dtype:
             return False
         records = records or other.requires_grad
-    return not records or not modes.is_grad_enabled()
+    if not modes.exceptional:
+        return not records
+    mode = modes.current()
+    return not mode.special and not (records and mode.grad)
 
 
 _general_zero = in_place(lambda input: wrap(np.zeros(input._a.shape, input._a.dtype)), "zero_")

@@ -242,7 +242,7 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 
 
 # ---------------------------------------------------------------- counts and truth
-@nondifferentiable(policy="keep", public=False)
+@nondifferentiable(policy="keep", public=False, node_name="CountNonzeroBackward0")
 def count_nonzero_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
     """How many elements are not 0."""
     return row_major(_add_reduce(x != 0, axis=dims, dtype=np.int64), x)
@@ -260,13 +260,13 @@ def _truth(ufunc: Any, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
     return out.astype(np.uint8) if x.dtype == np.uint8 else out
 
 
-@nondifferentiable(policy="keep", public=False)
+@nondifferentiable(policy="keep", public=False, node_name="AllBackward0")
 def all_dims(x: Any, *, dims: tuple[int, ...], keepdim: bool = False) -> Any:
     """Whether every element is true."""
     return _truth(np.logical_and, x, dims, keepdim)
 
 
-@nondifferentiable(policy="keep", public=False)
+@nondifferentiable(policy="keep", public=False, node_name="AnyBackward0")
 def any_dims(x: Any, *, dims: tuple[int, ...], keepdim: bool = False) -> Any:
     """Whether some element is true."""
     return _truth(np.logical_or, x, dims, keepdim)
