@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ndgrad.autograd.inventory import graph_size as graph_size
+from ndgrad.autograd.inventory import live_graphs as live_graphs
+from ndgrad.autograd.inventory import saved_report as saved_report
 from ndgrad.core.node import Node as Node
 from ndgrad.core.node import accumulator, edge_of
 from ndgrad.core.tensor import Tensor, mark_modified
 
-__all__ = ["GradientEdge", "Node", "get_gradient_edge", "increment_version"]
+__all__ = ["GradientEdge", "Node", "get_gradient_edge", "graph_size", "increment_version", "live_graphs", "saved_report"]
 
 
 class GradientEdge(NamedTuple):

@@ -1,0 +1,200 @@
+"""Placing the boxes of a graph without cycles in layers, so that arrows point downwards and are short, straight, and cross seldom.
+
+Sugiyama's method: layers by longest path, a dummy box wherever an arrow passes through a layer, the order in each layer by barycentres,
+and coordinates by moving boxes towards their neighbours. Within a layer the last step has an exact solution: the positions nearest to the
+wished ones that keep the boxes apart are a monotone regression.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SPACE_BETWEEN, SPACE_BESIDE_DUMMY, SPACE_BELOW = 22.0, 14.0, 34.0
+SWEEPS, MOVES = 6, 10
+
+
+@dataclass(slots=True)
+class Arrangement:
+    """Where boxes are (their centres), the layers from top to bottom, and for each arrow the points that it passes."""
+
+    x: list[float]
+    y: list[float]
+    layers: list[list[int]]
+    tops: list[float]
+    heights: list[float]
+    routes: list[list[int]]
+    sizes: list[tuple[float, float]]
+
+
+def layer_numbers(count: int, arrows: Sequence[tuple[int, int]], light: set[int], top: set[int], bottom: set[int]) -> list[int]:
+    """The layer of each box, arrows pointing from lower numbers to higher ones.
+
+    Parameters
+    ----------
+    light : boxes without operands that stand directly above the first that uses them, instead of at the top.
+    top, bottom : boxes that stand in the first and in the last layer.
+    """
+    layer = [0] * count
+    incoming: list[list[int]] = [[] for _ in range(count)]
+    outgoing: list[list[int]] = [[] for _ in range(count)]
+    for source, target in arrows:
+        incoming[target].append(source)
+        outgoing[source].append(target)
+    start = 1 if top else 0
+    for at in range(count):
+        if at not in top:
+            layer[at] = max((layer[source] + 1 for source in incoming[at]), default=start)
+    for at in reversed(range(count)):
+        # what has only leaves behind it moves down to where it is used
+        lightened = at in light or (at not in top and incoming[at] and all(source in light for source in incoming[at]))
+        if lightened and outgoing[at]:
+            layer[at] = max(layer[at], min(layer[target] for target in outgoing[at]) - 1)
+            if at not in light:
+                light = light | {at} if len(incoming[at]) == 1 else light
+    if bottom:
+        last = max(layer) if all(at in bottom for at, number in enumerate(layer) if number == max(layer)) else max(layer) + 1
+        for at in bottom:
+            layer[at] = last
+    return layer
+
+
+def arrange(
+    sizes: Sequence[tuple[float, float]], arrows: Sequence[tuple[int, int]], layer: Sequence[int], light: set[int]
+) -> Arrangement:
+    """Coordinates for boxes of given sizes whose layers are known; arrows from `light` boxes give way to the others."""
+    sizes = list(sizes)
+    real = len(sizes)
+    layer = list(layer)
+    routes: list[list[int]] = []
+    links: list[tuple[int, int, int]] = []  # from one layer to the next, and the weight
+    for source, target in arrows:
+        route = [source]
+        weight = 1 if source in light else 2
+        for between in range(layer[source] + 1, layer[target]):
+            sizes.append((0.0, 0.0))
+            layer.append(between)
+            route.append(len(sizes) - 1)
+        route.append(target)
+        routes.append(route)
+        links += [(before, after, weight if len(route) == 2 else weight + 2) for before, after in zip(route, route[1:], strict=False)]
+    layers: list[list[int]] = [[] for _ in range(max(layer, default=-1) + 1)]
+    for at, number in enumerate(layer):
+        layers[number].append(at)
+    above: list[list[tuple[int, int]]] = [[] for _ in sizes]
+    below: list[list[tuple[int, int]]] = [[] for _ in sizes]
+    for source, target, weight in links:
+        above[target].append((source, weight))
+        below[source].append((target, weight))
+    order_layers(layers, above, below)
+    x = place_across(layers, above, below, sizes, real)
+    heights = [max((sizes[at][1] for at in row), default=0.0) for row in layers]
+    tops: list[float] = []
+    depth = 0.0
+    for height in heights:
+        tops.append(depth)
+        depth += height + SPACE_BELOW
+    y = [tops[layer[at]] + heights[layer[at]] / 2 for at in range(len(sizes))]
+    return Arrangement(x, y, layers, tops, heights, routes, sizes)
+
+
+# ---------------------------------------------------------------- the order in each layer
+Links = list[list[tuple[int, int]]]
+
+
+def order_layers(layers: list[list[int]], above: Links, below: Links) -> None:
+    """Reorder each layer in place so that few arrows cross."""
+    position = [0.0] * len(above)
+    for row in layers:
+        for index, at in enumerate(row):
+            position[at] = float(index)
+    best, fewest = [list(row) for row in layers], crossings(layers, below)
+    for sweep in range(SWEEPS):
+        if not fewest:
+            break
+        down = sweep % 2 == 0
+        for row in layers if down else reversed(layers):
+            neighbours = above if down else below
+            wished = {at: mean([position[other] for other, _ in neighbours[at]], position[at]) for at in row}
+            row.sort(key=wished.__getitem__)
+            for index, at in enumerate(row):
+                position[at] = float(index)
+        now = crossings(layers, below)
+        if now < fewest:
+            best, fewest = [list(row) for row in layers], now
+    for row, kept in zip(layers, best, strict=True):
+        row[:] = kept
+
+
+def mean(values: list[float], otherwise: float) -> float:
+    return sum(values) / len(values) if values else otherwise
+
+
+def crossings(layers: list[list[int]], below: Links) -> int:
+    """How many pairs of arrows cross."""
+    total = 0
+    position: dict[int, int] = {}
+    for row, following in zip(layers, layers[1:], strict=False):
+        position = {at: index for index, at in enumerate(following)}
+        seen: list[int] = []
+        for at in row:
+            targets = [position[target] for target, _ in below[at]]
+            total += sum(len(seen) - bisect_right(seen, target) for target in targets)
+            for target in targets:
+                insort(seen, target)
+    return total
+
+
+# ---------------------------------------------------------------- coordinates in each layer
+def place_across(layers: list[list[int]], above: Links, below: Links, sizes: Sequence[tuple[float, float]], real: int) -> list[float]:
+    """The horizontal positions of the centres."""
+    x = [0.0] * len(sizes)
+    gaps: list[list[float]] = []
+    for row in layers:
+        gaps.append([apart(before, after, sizes, real) for before, after in zip(row, row[1:], strict=False)])
+        at_x = -sum(gaps[-1]) / 2
+        for index, at in enumerate(row):
+            x[at] = at_x
+            at_x += gaps[-1][index] if index < len(gaps[-1]) else 0.0
+    for move in range(MOVES):
+        down = move % 2 == 0
+        both = move >= MOVES - 2
+        for number in range(len(layers)) if down else reversed(range(len(layers))):
+            row = layers[number]
+            wished: list[float] = []
+            weights: list[float] = []
+            for at in row:
+                near = above[at] + below[at] if both else above[at] if down else below[at]
+                near = near or (below[at] if down else above[at])
+                heaviest = max((weight for _, weight in near), default=0)
+                chosen = [other for other, weight in near if weight >= min(heaviest, 2)]
+                wished.append(mean([x[other] for other in chosen], x[at]))
+                weights.append(1.0 + 4.0 * max(heaviest - 1, 0))
+            for at, value in zip(row, nearest_apart(wished, gaps[number], weights), strict=True):
+                x[at] = value
+    return x
+
+
+def apart(before: int, after: int, sizes: Sequence[tuple[float, float]], real: int) -> float:
+    space = SPACE_BESIDE_DUMMY if before >= real or after >= real else SPACE_BETWEEN
+    return (sizes[before][0] + sizes[after][0]) / 2 + space
+
+
+def nearest_apart(wished: Sequence[float], gaps: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """The positions nearest to the wished ones, in the sense of weighted squares, that keep the order and the gaps."""
+    offsets = [0.0]
+    for gap in gaps:
+        offsets.append(offsets[-1] + gap)
+    pools: list[tuple[float, float, int]] = []  # weight, weighted mean, how many: pool adjacent violators
+    for value, offset, weight in zip(wished, offsets, weights, strict=True):
+        pool = (weight, value - offset, 1)
+        while pools and pools[-1][1] > pool[1]:
+            last = pools.pop()
+            heavy = last[0] + pool[0]
+            pool = (heavy, (last[0] * last[1] + pool[0] * pool[1]) / heavy, last[2] + pool[2])
+        pools.append(pool)
+    found: list[float] = []
+    for _, value, count in pools:
+        found += [value + offsets[len(found) + step] for step in range(count)]
+    return found

@@ -1,0 +1,1 @@
+def draw_page(p, t): return ""
