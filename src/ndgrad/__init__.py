@@ -1,5 +1,6 @@
 """ndgrad: PyTorch's automatic differentiation on NumPy. `import ndgrad as torch`."""
 
+from importlib import import_module as _import_module
 from math import e as e
 from math import inf as inf
 from math import nan as nan
@@ -106,11 +107,17 @@ __version__ = "0.1.0"
 
 _configure_memory()
 
+#: Modules that are imported when somebody asks for them.
+_LATER = frozenset({"viz"})
+
 if TYPE_CHECKING:
+    from ndgrad import viz as viz
     from ndgrad.functions import *  # noqa: F403  the names that the table gives, written down for type checkers
 else:
     globals().update(_functions())
     globals().update(_legacy_types())
 
     def __getattr__(name: str) -> Any:  # type checkers would take it for a promise that every name exists
+        if name in _LATER:
+            return _import_module(f"ndgrad.{name}")
         raise AttributeError(f"module 'ndgrad' has no attribute '{name}'")

@@ -16,6 +16,7 @@ from ndgrad.autograd.naming import Names, caller, names_from
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.storage import owner_of
 from ndgrad.core.node import FREED, AccumulateGrad, Node, Port, edge_of
+from ndgrad.core.saved import sources
 from ndgrad.core.tensor import LEAF, Tensor
 
 number_of = attrgetter("number")
@@ -93,6 +94,21 @@ def held_by(node: Node) -> Iterator[Held]:
         yield from (Held(f"ctx.{name}", value) for name, value in arrays_among(node.state))
 
 
+#: PyTorch's names of what the rules of a primitive ask for.
+_torch_names: dict[Any, dict[str, str]] = {}
+
+
+def torch_name(node: Node, name: str) -> str:
+    """What PyTorch calls something that a node saved: `other` where `node._saved_other` is it."""
+    primitive = getattr(type(node), "primitive", None)
+    if primitive is None:
+        return name
+    names = _torch_names.get(primitive)
+    if names is None:
+        names = _torch_names[primitive] = {source: called for called, source in sources(node).items() if isinstance(source, str)}
+    return names.get(name, name)
+
+
 def arrays_among(values: dict[Any, Any]) -> Iterator[Held]:
     """The tensors and arrays in a dict, and in its lists and tuples."""
     for name, value in values.items():
@@ -156,7 +172,7 @@ class SavedRow:
     Attributes
     ----------
     op, line : the node's name, and the user's file and line that made it.
-    name : what the rule of the operation calls it.
+    name : what PyTorch calls it: `other` for what is `node._saved_other`.
     shape, dtype, bytes : of the tensor itself; shape and dtype are None for what a hook packed.
     counted : the bytes by which it adds to the total: those of its whole memory if it is the first to hold it and no leaf does.
     leaf : what leaf the memory belongs to, if to any.
@@ -238,7 +254,7 @@ def saved_report(t: Any, *, names: Any = None) -> SavedReport:
             owner = owners.get(buffer)
             first = not group
             counted = size if first and owner is None else 0
-            row = SavedRow(len(report) + 1, node.name(), line, name, *form_of(value), counted, leaf_name(owner, called), group)
+            row = SavedRow(len(report) + 1, node.name(), line, torch_name(node, name), *form_of(value), counted, leaf_name(owner, called), group)
             group.append(row)
             report.append(row)
             report.total += row.counted
@@ -304,6 +320,7 @@ def live_graphs() -> list[LiveGraph]:
     found: list[LiveGraph] = []
     for node in nodes:
         if id(node) not in inner:
-            found.append(LiveGraph(node.name(), node.where(), measure(*reachable([node])), tuple(holders.get(id(node), ()))))
+            size = measure(*reachable([node]))
+            found.append(LiveGraph(node.name(), node.where(), size, tuple(holders.get(id(node), ()))))
     found.sort(key=lambda graph: (graph.size.bytes, graph.size.nodes), reverse=True)
     return found

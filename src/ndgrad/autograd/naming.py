@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections import deque
 from collections.abc import Mapping
@@ -12,8 +13,10 @@ from typing import Any
 from ndgrad.base.location import inside
 from ndgrad.core.tensor import LEAF, Tensor
 
-#: How deep in containers and objects names are looked for, and how many values are looked at in all.
-DEEPEST, MOST = 4, 50_000
+#: How deep in containers and objects names are looked for, how many values are looked at in all, and by how many ways one is reached.
+DEEPEST, MOST, WAYS = 4, 50_000, 3
+#: A list's index, or a number between dots as modules have it.
+INDEX = re.compile(r"\[|\.\d+(\.|$)")
 #: What is never looked into.
 CLOSED = (str, bytes, int, float, complex, bool, type(None), type, ModuleType, FunctionType)
 
@@ -38,7 +41,7 @@ class Names:
         For one of `several` that belong together an index is best.
         """
         found = self.tensors.get(id(tensor), [""])
-        indexed = [name for name in found if "[" in name or any(map(str.isdigit, name))]
+        indexed = [name for name in found if INDEX.search(name)]
         plain = [] if several else [name for name in found if name.isidentifier()]
         return (plain or indexed or found)[0]
 
@@ -100,15 +103,15 @@ def search(found: Names, namespace: dict[Any, Any]) -> None:
     """Add what the values of a namespace, and what is in them, are called; the shortest way to a tensor comes first."""
     queue: deque[tuple[str, Any, int]] = deque((str(name), value, 0) for name, value in namespace.items())
     queue = deque(sorted(queue, key=lambda entry: entry[0].startswith("_")))
-    seen: set[int] = set()
+    visits: dict[int, int] = {}
     looked = 0
     while queue and looked < MOST:
         name, value, depth = queue.popleft()
         looked += 1
         if isinstance(value, Tensor):
             found.add(value, name)
-        elif depth < DEEPEST and not isinstance(value, CLOSED) and id(value) not in seen:
-            seen.add(id(value))
+        elif depth < DEEPEST and not isinstance(value, CLOSED) and visits.get(id(value), 0) < WAYS:
+            visits[id(value)] = visits.get(id(value), 0) + 1
             queue.extend((inner, element, depth + 1) for inner, element in contents(name, value))
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from ndgrad.autograd.naming import caller, names_from
 from ndgrad.viz.markup import draw_dot, draw_mermaid
-from ndgrad.viz.picture import Picture, collect
 from ndgrad.viz.page import draw_page
+from ndgrad.viz.picture import Picture, collect
 from ndgrad.viz.text_tree import draw_text
 from ndgrad.viz.vector import draw_svg
 
 #: The suffixes of the files that `save` writes, and the methods that make what is in them.
-FORMATS = {".txt": "text", ".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg", ".html": "html", ".htm": "html"}
+FORMATS = {".txt": "text", ".mmd": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg", ".html": "html"}
 #: How many lines of a tree are printed where nobody asked for more, and how many boxes a picture has at most.
 LINES, LIMIT = 150, 6000
 

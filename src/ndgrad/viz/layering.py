@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 SPACE_BETWEEN, SPACE_BESIDE_DUMMY, SPACE_BELOW = 22.0, 14.0, 34.0
-SWEEPS, MOVES = 6, 10
+SWEEPS, MOVES = 6, 8
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class Arrangement:
 
     x: list[float]
     y: list[float]
+    layer: list[int]
     layers: list[list[int]]
     tops: list[float]
     heights: list[float]
@@ -28,15 +30,16 @@ class Arrangement:
     sizes: list[tuple[float, float]]
 
 
-def layer_numbers(count: int, arrows: Sequence[tuple[int, int]], light: set[int], top: set[int], bottom: set[int]) -> list[int]:
-    """The layer of each box, arrows pointing from lower numbers to higher ones.
+def layer_numbers(
+    count: int, arrows: Sequence[tuple[int, int]], leaves: set[int], top: set[int], bottom: set[int]
+) -> tuple[list[int], set[int]]:
+    """The layer of each box, arrows pointing from lower numbers to higher ones, and which boxes are `light`.
 
-    Parameters
-    ----------
-    light : boxes without operands that stand directly above the first that uses them, instead of at the top.
-    top, bottom : boxes that stand in the first and in the last layer.
+    Light are leaves and what is made of one leaf alone: they stand directly above what uses them, instead of at the top. The boxes of
+    `top` and `bottom` stand in the first and in the last layer.
     """
     layer = [0] * count
+    light = set(leaves)
     incoming: list[list[int]] = [[] for _ in range(count)]
     outgoing: list[list[int]] = [[] for _ in range(count)]
     for source, target in arrows:
@@ -46,18 +49,15 @@ def layer_numbers(count: int, arrows: Sequence[tuple[int, int]], light: set[int]
     for at in range(count):
         if at not in top:
             layer[at] = max((layer[source] + 1 for source in incoming[at]), default=start)
+        if len(incoming[at]) == 1 and incoming[at][0] in light:
+            light.add(at)
     for at in reversed(range(count)):
-        # what has only leaves behind it moves down to where it is used
-        lightened = at in light or (at not in top and incoming[at] and all(source in light for source in incoming[at]))
-        if lightened and outgoing[at]:
+        if at in light and outgoing[at]:
             layer[at] = max(layer[at], min(layer[target] for target in outgoing[at]) - 1)
-            if at not in light:
-                light = light | {at} if len(incoming[at]) == 1 else light
-    if bottom:
-        last = max(layer) if all(at in bottom for at, number in enumerate(layer) if number == max(layer)) else max(layer) + 1
-        for at in bottom:
-            layer[at] = last
-    return layer
+    last = max((number for at, number in enumerate(layer) if at not in bottom), default=0) + 1
+    for at in bottom:
+        layer[at] = last
+    return layer, light
 
 
 def arrange(
@@ -78,7 +78,7 @@ def arrange(
             route.append(len(sizes) - 1)
         route.append(target)
         routes.append(route)
-        links += [(before, after, weight if len(route) == 2 else weight + 2) for before, after in zip(route, route[1:], strict=False)]
+        links += [(before, after, weight if len(route) == 2 else weight + 2) for before, after in pairwise(route)]
     layers: list[list[int]] = [[] for _ in range(max(layer, default=-1) + 1)]
     for at, number in enumerate(layer):
         layers[number].append(at)
@@ -90,13 +90,21 @@ def arrange(
     order_layers(layers, above, below)
     x = place_across(layers, above, below, sizes, real)
     heights = [max((sizes[at][1] for at in row), default=0.0) for row in layers]
+    slant = [0.0] * len(layers)
+    for source, target, _ in links:
+        slant[layer[source]] = max(slant[layer[source]], abs(x[source] - x[target]))
     tops: list[float] = []
     depth = 0.0
-    for height in heights:
+    for height, widest in zip(heights, slant, strict=True):  # far to the side needs room to turn
         tops.append(depth)
-        depth += height + SPACE_BELOW
-    y = [tops[layer[at]] + heights[layer[at]] / 2 for at in range(len(sizes))]
-    return Arrangement(x, y, layers, tops, heights, routes, sizes)
+        depth += height + SPACE_BELOW + min(60.0, widest / 10)
+    y: list[float] = []
+    for at, number in enumerate(layer):
+        spare = heights[number] - sizes[at][1]
+        # beside something tall, leaves stand at the bottom, near what uses them, and the others at the top
+        part = 0.5 if spare < sizes[at][1] else 1.0 if at in light else 0.0
+        y.append(tops[number] + spare * part + sizes[at][1] / 2)
+    return Arrangement(x, y, layer, layers, tops, heights, routes, sizes)
 
 
 # ---------------------------------------------------------------- the order in each layer
@@ -135,7 +143,7 @@ def crossings(layers: list[list[int]], below: Links) -> int:
     """How many pairs of arrows cross."""
     total = 0
     position: dict[int, int] = {}
-    for row, following in zip(layers, layers[1:], strict=False):
+    for row, following in pairwise(layers):
         position = {at: index for index, at in enumerate(following)}
         seen: list[int] = []
         for at in row:
@@ -152,25 +160,25 @@ def place_across(layers: list[list[int]], above: Links, below: Links, sizes: Seq
     x = [0.0] * len(sizes)
     gaps: list[list[float]] = []
     for row in layers:
-        gaps.append([apart(before, after, sizes, real) for before, after in zip(row, row[1:], strict=False)])
+        gaps.append([apart(before, after, sizes, real) for before, after in pairwise(row)])
         at_x = -sum(gaps[-1]) / 2
         for index, at in enumerate(row):
             x[at] = at_x
             at_x += gaps[-1][index] if index < len(gaps[-1]) else 0.0
+    heavy = [any(weight > 1 for _, weight in above[at] + below[at]) for at in range(len(sizes))]
     for move in range(MOVES):
         down = move % 2 == 0
-        both = move >= MOVES - 2
+        settling = move == MOVES - 1  # only leaves and the like still move, to what uses them
         for number in range(len(layers)) if down else reversed(range(len(layers))):
             row = layers[number]
             wished: list[float] = []
             weights: list[float] = []
             for at in row:
-                near = above[at] + below[at] if both else above[at] if down else below[at]
-                near = near or (below[at] if down else above[at])
+                near = (above[at] or below[at]) if down else (below[at] or above[at])
                 heaviest = max((weight for _, weight in near), default=0)
-                chosen = [other for other, weight in near if weight >= min(heaviest, 2)]
-                wished.append(mean([x[other] for other in chosen], x[at]))
-                weights.append(1.0 + 4.0 * max(heaviest - 1, 0))
+                chosen = [x[other] for other, weight in near if weight >= min(heaviest, 2)]
+                wished.append(x[at] if settling and heavy[at] else mean(chosen, x[at]))
+                weights.append(1000.0 if settling and heavy[at] else 1.0 + 300.0 * max(heaviest - 1, 0))
             for at, value in zip(row, nearest_apart(wished, gaps[number], weights), strict=True):
                 x[at] = value
     return x

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from ndgrad.autograd.inventory import amount
 from ndgrad.viz.picture import Box, Picture
 
+#: From which share of all saved memory on a box has the next stronger colour.
+SHARES = (0.02, 0.06, 0.12, 0.25)
 #: Fills for operations by the memory that they hold, from none to the most; the same as in the SVG.
-HEAT = ("#f4f5f7", "#fdf0c9", "#fcd98a", "#f9b45c", "#f08546", "#dd4f3b")
+HEAT = ("#f6f7f9", "#fff4d1", "#ffe09a", "#fdbf6f", "#f78f5c", "#e9573f")
 
 
 def heat(picture: Picture) -> list[int]:
-    """For each box a step from 0 to 5: how much memory it holds, compared with the box that holds most."""
-    most = max((box.held for box in picture.boxes), default=0)
-    return [0 if not box.held else 1 + min(4, int(5 * (box.held / most) ** 0.5)) for box in picture.boxes]
+    """For each box a step from 0 to 5: its share of the memory that the graph has saved."""
+    total = max(1, picture.total)
+    return [bisect_right(SHARES, box.held / total) + 1 if box.held else 0 for box in picture.boxes]
 
 
 def box_lines(box: Box) -> list[str]:

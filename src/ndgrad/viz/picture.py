@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.inventory import Held, amount, buffer_of, form_of, held_by, leaf_buffers, reachable, roots_of, shorter
+from ndgrad.autograd.inventory import Held, amount, buffer_of, form_of, held_by, leaf_buffers, reachable, roots_of, shorter, torch_name
 from ndgrad.autograd.naming import Names
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.core.node import FREED, Node, Port, without_suffix
@@ -128,8 +128,8 @@ class Collector:
         users: dict[tuple[int, Any, int], int] = {}
         for node, operands in zip(self.nodes, self.operands, strict=True):
             for operand in operands:
-                key = (operand, node.code, node.lasti)
-                users[key] = users.get(key, 0) + 1
+                use = (operand, node.code, node.lasti)
+                users[use] = users.get(use, 0) + 1
         table: dict[Any, int] = {}
         found = np.empty(len(self.nodes), np.int64)
         leaves = self.leaves
@@ -185,7 +185,9 @@ class Collector:
         for chief in shown:
             if chief in left_out:
                 if gap < 0:
-                    gap = self.put(Box("gap", f"{len(left_out):,} more", full=f"{len(left_out):,} operations not drawn", count=len(left_out)))
+                    inside = block_around(blocks, min(left_out), max(left_out))
+                    text = f"{len(left_out):,} more"
+                    gap = self.put(Box("gap", text, full=f"{text} operations, not drawn", count=len(left_out), block=inside))
                 place[chief] = gap
                 continue
             for operand in self.operands[chief]:
@@ -261,7 +263,7 @@ class Collector:
         name = next((found for found in (self.names.result(each, number) for each in reversed(members)) if found), "")
         path = node.where()
         box = Box("op", short_title(full), name, full, shape, dtype, shorter(path), path, held, count=len(members), block=block)
-        box.saved = [self.saved_line(each) for each in held_by(node)]
+        box.saved = [self.saved_line(Held(torch_name(node, each.name), each.value)) for each in held_by(node)]
         box.freed = node.saved is FREED
         box.root = any(id(each) in self.roots for each in members)
         for each in members:
@@ -288,7 +290,8 @@ class Collector:
             if key not in places:
                 shape, dtype, size = form_of(held.value)
                 form = "packed" if shape is None else by(shape) or "scalar"
-                box = Box("saved", held.name, full=f"saved as {held.name}", shape=form, dtype=str(dtype or "").removeprefix("torch."), held=0)
+                name = torch_name(node, held.name)
+                box = Box("saved", name, full=f"saved as {name}", shape=form, dtype=str(dtype or "").removeprefix("torch."), held=0)
                 box.saved = [amount(size)]
                 places[key] = self.put(box)
             found.append(places[key])
@@ -301,6 +304,12 @@ def blocks_of(blocks: list[Block], count: int) -> list[int]:
     for number, block in enumerate(blocks):
         found[block.start : block.start + block.period] = number
     return found.tolist()
+
+
+def block_around(blocks: list[Block], first: int, last: int) -> int:
+    """The innermost block that has both of two positions."""
+    around = [at for at, block in enumerate(blocks) if block.start <= first and last < block.start + block.period]
+    return min(around, key=lambda at: blocks[at].period, default=-1)
 
 
 def weak(tensor: Tensor) -> Callable[[], Any]:
