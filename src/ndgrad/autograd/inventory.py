@@ -216,9 +216,9 @@ class SavedReport(list[SavedRow]):
         for cells in (head, *body):
             pairs = enumerate(zip(cells, widths, strict=True))
             lines.append("  ".join(cell.rjust(width) if at in (0, 5) else cell.ljust(width) for at, (cell, width) in pairs).rstrip())
-        count = "1 saved tensor" if len(self) == 1 else f"{len(self):,} saved tensors"
+        count = "1 saved tensor keeps" if len(self) == 1 else f"{len(self):,} saved tensors keep"
         leaves = f"; {amount(self.of_leaves)} more belong to leaves" if self.of_leaves else ""
-        return "\n".join([*lines, f"{count} keep {amount(self.total)} alive{leaves}"])
+        return "\n".join([*lines, f"{count} {amount(self.total)} alive{leaves}"])
 
     __repr__ = __str__
 
@@ -254,7 +254,8 @@ def saved_report(t: Any, *, names: Any = None) -> SavedReport:
             owner = owners.get(buffer)
             first = not group
             counted = size if first and owner is None else 0
-            row = SavedRow(len(report) + 1, node.name(), line, torch_name(node, name), *form_of(value), counted, leaf_name(owner, called), group)
+            called_as, of_leaf = torch_name(node, name), leaf_name(owner, called)
+            row = SavedRow(len(report) + 1, node.name(), line, called_as, *form_of(value), counted, of_leaf, group)
             group.append(row)
             report.append(row)
             report.total += row.counted

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 Cost = Callable[[int], tuple[int, ...]]
+Alike = Callable[[int, int], bool]
 
 #: How many periods are tried for one stretch, and how far one may be too long.
 PERIODS = 24
@@ -34,13 +35,15 @@ class Block:
     times: int
 
 
-def find_blocks(kinds: Any, cost: Cost) -> tuple[list[Block], Any]:
+def find_blocks(kinds: Any, cost: Cost, alike: Alike) -> tuple[list[Block], Any]:
     """The blocks of a sequence of kinds, outer ones before those inside them, and for each operation the one that stands for it.
 
     Parameters
     ----------
     kinds : an integer array.
     cost : a function of a position: how unlikely it is that a block begins there, as something that can be compared.
+    alike : a function of a position and a period: whether the operations before it are one more repetition of those after it, but for what
+        comes in from outside; the first time through a loop is often of another kind for that reason alone.
     """
     blocks: list[Block] = []
     stand_in = np.arange(len(kinds))
@@ -49,7 +52,7 @@ def find_blocks(kinds: Any, cost: Cost) -> tuple[list[Block], Any]:
         start, stop, parent, depth = pending.pop()
         if stop - start < 2 or depth > 16:
             continue
-        taken = repetitions(kinds[start:stop], cost, start)
+        taken = repetitions(kinds[start:stop], cost, alike, start)
         for begin, period, count in sorted(taken):
             end = begin + period * count
             stand_in[begin:end] = begin + (np.arange(end - begin) % period)
@@ -67,7 +70,7 @@ def find_blocks(kinds: Any, cost: Cost) -> tuple[list[Block], Any]:
         stand_in = further
 
 
-def repetitions(kinds: Any, cost: Cost, offset: int) -> list[tuple[int, int, int]]:
+def repetitions(kinds: Any, cost: Cost, alike: Alike, offset: int) -> list[tuple[int, int, int]]:
     """Repetitions in a stretch that do not overlap, best first: where each begins, its period and its count."""
     found: list[tuple[int, int, int, int]] = []
     for period in likely_periods(kinds):
@@ -89,8 +92,11 @@ def repetitions(kinds: Any, cost: Cost, offset: int) -> list[tuple[int, int, int
         first = offset + begin + period
         costs = [cost(first + move) for move in range(min(spare, period - 1) + 1)]
         begin += costs.index(min(costs))
+        if begin >= period and not used[begin - period : begin].any() and alike(offset + begin, period):
+            begin -= period
+            span += period
         used[begin : begin + span] = True
-        taken.append((offset + begin, period, saved_here // period + 1))
+        taken.append((offset + begin, period, span // period))
     return taken
 
 

@@ -11,7 +11,7 @@ TIMES = "\u00d7"
 TITLE, SMALL = 13.0, 11.0
 LINE = 15.0
 #: The longest line that a box shows; what is longer is in its title and in the page's panel.
-LONGEST = 34
+LONGEST = 40
 
 
 def width_of(text: str, size: float) -> float:

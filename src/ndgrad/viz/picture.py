@@ -142,15 +142,36 @@ class Collector:
                 else:  # what many operations of one line use stays where it is while they move on
                     fixed = users[operand, node.code, node.lasti] > 2
                     sources.append(-1 - operand if fixed else index - operand)
-            key = (type(node), node.printed_name, node.shape, node.dtype, node.code, node.lasti, tuple(sources))
+            key = (*operation_of(node), tuple(sources))
             found[index] = table.setdefault(key, len(table))
         return found
 
     def beginning(self, at: int) -> tuple[int, ...]:
-        """How unlikely it is that a block begins at a position: one does where few values cross, and where the program jumps back."""
+        """How unlikely it is that a block begins at a position: one does where few values cross, and where the program jumps far back."""
         crossing = {operand for operands in self.operands[at : at + 200] for operand in operands if 0 <= operand < at}
         before, after = self.nodes[at - 1], self.nodes[at]
-        return len(crossing), int(before.code is after.code and before.lasti < after.lasti)
+        return len(crossing), after.lasti - before.lasti if before.code is after.code else 0
+
+    def alike(self, begin: int, period: int) -> bool:
+        """Whether the nodes before a position are those after it once more, but for operands that come from before it."""
+        for later in range(begin, begin + period):
+            first, second = self.nodes[later - period], self.nodes[later]
+            if operation_of(first) != operation_of(second) or len(first.parents) != len(second.parents):
+                return False
+            for before, after in zip(first.parents, second.parents, strict=True):
+                source = self.position(after) if self.known(after) else None
+                if source is not None and 0 <= source < begin:
+                    continue
+                other = self.position(before) if self.known(before) else None
+                if source is None or other is None:
+                    if source is not other:
+                        return False
+                elif source >= 0:
+                    if other != source - period:
+                        return False
+                elif other >= 0 or before._a.shape != after._a.shape:
+                    return False
+        return True
 
     # ---------------------------------------------------------------- the picture
     def collect(self, fold: bool, limit: int, saved: bool) -> Picture:
@@ -158,7 +179,7 @@ class Collector:
         blocks: list[Block] = []
         stand_in = np.arange(count)
         if fold and count > 3:
-            blocks, stand_in = find_blocks(self.kinds(), self.beginning)
+            blocks, stand_in = find_blocks(self.kinds(), self.beginning, self.alike)
         shown = np.unique(stand_in).tolist()
         left_out: set[int] = set()
         if len(shown) > limit:
@@ -200,9 +221,14 @@ class Collector:
         for index, operands in enumerate(self.operands):
             target = place[stands[index]]
             for operand in operands:
-                source = place.get(stands[operand] if operand >= 0 else -1 - leaf_stand_in[-1 - operand])
-                if source is not None and source < target:  # the others lead from one repetition to the next
-                    arrows[source, target] = None
+                chief = stands[operand] if operand >= 0 else -1 - leaf_stand_in[-1 - operand]
+                source = place.get(chief)
+                if source is None or source >= target:
+                    continue
+                own = block_of[stands[index]]
+                if chief >= 0 and own >= 0 and block_of[chief] == own and index - operand != stands[index] - chief:
+                    continue  # it leads from one repetition to another
+                arrows[source, target] = None
         for index, leaf in enumerate(self.leaves):
             if id(leaf) in self.roots and leaf_stand_in[index] < 0:  # a root that nothing was computed from
                 place[-1 - index] = self.put(self.leaf_box([leaf]))
@@ -255,12 +281,11 @@ class Collector:
         return box
 
     def node_box(self, members: list[Node], held: int, block: int) -> Box:
-        node = members[0]
+        node = members[-1]  # the first time through a loop may lack an operand
         full = node.name()
         many = node.outputs != 1
         shape, dtype = describe_forms(node.shape, node.dtype) if many else describe_form(node.shape, node.dtype)
-        number = next((each for each in range(node.outputs) if self.names.result(node, each)), 0)
-        name = next((found for found in (self.names.result(each, number) for each in reversed(members)) if found), "")
+        name = next((found for found in map(self.result_name, reversed(members)) if found), "")
         path = node.where()
         box = Box("op", short_title(full), name, full, shape, dtype, shorter(path), path, held, count=len(members), block=block)
         box.saved = [self.saved_line(Held(torch_name(node, each.name), each.value)) for each in held_by(node)]
@@ -270,6 +295,12 @@ class Collector:
             if each.extra is not None and each.extra.retain:
                 box.watched += each.extra.retain.values()
         return box
+
+    def result_name(self, node: Node) -> str:
+        """What the caller calls the output, or those of several that have a name."""
+        count = 1 if node.outputs == 1 else len(node.shape)
+        found = [name for number in range(count) if (name := self.names.result(node, number))]
+        return ", ".join(found[:4])
 
     def saved_line(self, held: Held) -> str:
         """A saved tensor in a line: its name, form, size, and whose memory it is if not its own."""
@@ -310,6 +341,11 @@ def block_around(blocks: list[Block], first: int, last: int) -> int:
     """The innermost block that has both of two positions."""
     around = [at for at, block in enumerate(blocks) if block.start <= first and last < block.start + block.period]
     return min(around, key=lambda at: blocks[at].period, default=-1)
+
+
+def operation_of(node: Node) -> tuple[Any, ...]:
+    """What a node does, and where in the program, without its operands."""
+    return type(node), node.printed_name, node.shape, node.dtype, node.code, node.lasti
 
 
 def weak(tensor: Tensor) -> Callable[[], Any]:

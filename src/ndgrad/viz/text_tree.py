@@ -40,9 +40,10 @@ def draw_text(picture: Picture, lines: int | None) -> str:
     width = max((len(f"x{block.count}") for block in picture.blocks), default=0) + 1
     cells: list[tuple[str, ...]] = []
     before: list[int] = []
+    named: set[int] = set()
     for line in shown:
         frames = enclosing(picture, line.box) if not line.reference else before
-        cells.append((gutter(picture, frames, before, width, depth) + line.indent + describe(line, numbers), *columns(line)))
+        cells.append((gutter(picture, frames, named, width, depth) + line.indent + describe(line, numbers), *columns(line)))
         before = frames
     widths = [max((len(row[at]) for row in cells), default=0) for at in range(5)]
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
@@ -104,15 +105,16 @@ def enclosing(picture: Picture, box: Box) -> list[int]:
     return found[::-1]
 
 
-def gutter(picture: Picture, frames: list[int], before: list[int], width: int, depth: int) -> str:
+def gutter(picture: Picture, frames: list[int], named: set[int], width: int, depth: int) -> str:
     """The frames of repeated blocks at the left margin; the first line of each says how often it runs."""
     cells: list[str] = []
     for level in range(depth):
         if level >= len(frames):
             cells.append(" " * (width + 2))
-        elif before[: level + 1] == frames[: level + 1]:
+        elif frames[level] in named:
             cells.append(" " * width + "┃ ")
         else:
+            named.add(frames[level])
             cells.append(f"x{picture.blocks[frames[level]].count}".ljust(width) + "┃ ")
     return "".join(cells)
 
