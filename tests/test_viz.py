@@ -142,6 +142,20 @@ def test_repeated_blocks_are_folded_with_all_that_belongs_to_them():
     assert weights.norms is not None and weights.norms[0] < weights.norms[1]
 
 
+def test_what_goes_from_one_repetition_to_the_next_is_shown():
+    w, h = torch.ones(2, 2, requires_grad=True), torch.zeros(1, 2)
+    for _ in range(6):
+        h = torch.tanh(h @ w + 1.0)
+    drawing = torch.viz.graph(h.sum())
+    title = {at: box.title for at, box in enumerate(drawing.picture.boxes)}
+    assert drawing.picture.blocks[0].count == 6
+    assert [(title[source], title[target]) for source, target in drawing.picture.carried] == [("Tanh", "Mm")]
+    assert "↺ Tanh" in drawing.text() or "↺ h = Tanh" in drawing.text()
+    tree = ElementTree.fromstring(drawing.svg())
+    assert len([each for each in tree.iter(f"{SVG}path") if "carried" in each.get("class")]) == 1
+    assert [each.get("data-n") for each in tree.iter(f"{SVG}g") if each.get("class") == "chip again"]
+
+
 def test_unfolded_every_node_has_a_box():
     drawing = torch.viz.graph(residual(12), fold=False)
     assert len(boxes(drawing, "op")) == 38 and len(boxes(drawing, "leaf")) == 13 and not drawing.picture.blocks

@@ -88,6 +88,7 @@ def draw_mermaid(picture: Picture) -> str:
     for source, target in picture.arrows:
         line = "-.->" if picture.boxes[source].kind == "saved" else "-->"
         out.append(f"    n{source} {line} n{target}")
+    out += [f"    n{source} -. next .-> n{target}" for source, target in picture.carried]
     used = {"leaf", *(f"heat{shade}" for shade in shades)}
     out.append("    classDef leaf fill:#dcefe6,stroke:#3f8f6b,color:#12241c")
     out += [f"    classDef {kind} fill:#ffffff,stroke:#8b95a5,color:#1c2430" for kind in ("saved", "gap")]
@@ -122,6 +123,8 @@ def draw_dot(picture: Picture) -> str:
             out.append(f'{margin}n{at} [label="{text}", tooltip="{dot_text(box.full)}"{fill}{", penwidth=2" if box.root else ""}];')
     for source, target in picture.arrows:
         out.append(f"    n{source} -> n{target}{' [style=dashed]' if picture.boxes[source].kind == 'saved' else ''};")
+    for source, target in picture.carried:
+        out.append(f'    n{source} -> n{target} [style=dashed, constraint=false, label="next", fontsize=9];')
     return "\n".join([*out, "}"]) + "\n"
 
 

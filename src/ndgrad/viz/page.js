@@ -5,14 +5,14 @@
   const panel = document.querySelector("aside"), search = document.getElementById("search"), found = document.getElementById("found");
   const map = document.getElementById("map");
   const [width, height] = data.size;
-  const boxes = new Map(), chips = new Map(), wires = [], sources = new Map(), users = new Map();
+  const boxes = new Map(), chips = new Map(), sources = new Map(), users = new Map();
   const list = (table, key) => table.get(key) || table.set(key, []).get(key);
   for (const element of world.querySelectorAll(".box")) boxes.set(+element.dataset.n, element);
   for (const element of world.querySelectorAll(".chip")) list(chips, +element.dataset.n).push(element);
   for (const element of world.querySelectorAll(".wire")) {
     const wire = { element, from: +element.dataset.s, to: +element.dataset.t };
-    wires.push(wire);
-    list(sources, wire.to).push(wire);
+    const again = element.matches(".carried");  // from one repetition to the next, so last resort of the arrow keys
+    if (again) list(sources, wire.to).unshift(wire); else list(sources, wire.to).push(wire);
     list(users, wire.from).push(wire);
   }
 

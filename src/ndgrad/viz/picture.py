@@ -77,10 +77,14 @@ class Box:
 
 @dataclass(eq=False, slots=True)
 class Picture:
-    """The boxes, sources before what is computed from them, and arrows as pairs of their positions; what was left out is in `hidden`."""
+    """The boxes, sources before what is computed from them, and arrows as pairs of their positions.
+
+    `carried` are the arrows from one repetition of a block to the next, and `hidden` is how many operations were left out.
+    """
 
     boxes: list[Box]
     arrows: list[tuple[int, int]]
+    carried: list[tuple[int, int]]
     blocks: list[Block]
     nodes: int
     leaves: int
@@ -202,6 +206,7 @@ class Collector:
                     self.counted.add(buffer)
                     held[chief] = held.get(chief, 0) + size
         arrows: dict[tuple[int, int], None] = {}
+        carried: dict[tuple[int, int], None] = {}
         gap = -1
         for chief in shown:
             if chief in left_out:
@@ -223,12 +228,11 @@ class Collector:
             for operand in operands:
                 chief = stands[operand] if operand >= 0 else -1 - leaf_stand_in[-1 - operand]
                 source = place.get(chief)
-                if source is None or source >= target:
+                if source is None or source == target == gap:
                     continue
                 own = block_of[stands[index]]
-                if chief >= 0 and own >= 0 and block_of[chief] == own and index - operand != stands[index] - chief:
-                    continue  # it leads from one repetition to another
-                arrows[source, target] = None
+                shifted = chief >= 0 and own >= 0 and block_of[chief] == own and index - operand != stands[index] - chief
+                (carried if shifted or source >= target else arrows)[source, target] = None
         for index, leaf in enumerate(self.leaves):
             if id(leaf) in self.roots and leaf_stand_in[index] < 0:  # a root that nothing was computed from
                 place[-1 - index] = self.put(self.leaf_box([leaf]))
@@ -237,7 +241,7 @@ class Collector:
                 self.boxes[at].root = True
         found = sorted(arrows, key=lambda arrow: (arrow[1], arrow[0]))
         self.frame_leaves(found, blocks)
-        return Picture(self.boxes, found, blocks, count, len(self.leaves), sum(held.values()), len(left_out))
+        return Picture(self.boxes, found, sorted(carried), blocks, count, len(self.leaves), sum(held.values()), len(left_out))
 
     def put(self, box: Box) -> int:
         box.read_norms()

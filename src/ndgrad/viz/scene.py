@@ -23,10 +23,10 @@ PADDING, HEADER, MARGIN, GUTTER, LANE = 16.0, 26.0, 24.0, 30.0, 9.0
 
 @dataclass(slots=True)
 class Placed:
-    """A box of the picture, or a chip that stands for it, with its upper left corner."""
+    """A box of the picture, or a chip that stands for it ("chip" or "carried", otherwise ""), with its upper left corner."""
 
     box: int
-    chip: bool
+    chip: str
     x: float
     y: float
     width: float
@@ -48,6 +48,7 @@ class Wire:
     source: int
     target: int
     stretches: list[Stretch]
+    carried: bool = False
 
 
 @dataclass(slots=True)
@@ -74,7 +75,8 @@ class Scene:
 
 @dataclass(slots=True)
 class Entry:
-    """What is arranged on one level: a "box", a "block", a "chip", or an "in" or "out" port; `of` is the box or the block."""
+    """What is arranged on one level: a "box", a "block", a "chip", a chip for what an earlier repetition "carried" here, or an "in" or
+    "out" port; `of` is the box or the block."""
 
     what: str
     of: int
@@ -137,6 +139,9 @@ def make_levels(picture: Picture) -> dict[int, Level]:
         target_path = path_of(picture, picture.boxes[target].block)
         for block in target_path[shared_length(source_path, target_path) :]:
             levels.setdefault(block, Level(block)).entry("in", source)
+    for source, target in picture.carried:
+        block = picture.boxes[target].block
+        levels.setdefault(block, Level(block)).entry("carried", source)
     order = sorted(range(len(picture.boxes)), key=lambda at: (picture.boxes[at].kind in ("op", "gap"), at))
     for at in order:
         path = path_of(picture, picture.boxes[at].block)
@@ -147,6 +152,9 @@ def make_levels(picture: Picture) -> dict[int, Level]:
     for source, target in picture.arrows:
         for level, first, last in steps(picture, levels, source, target):
             level.arrows[first, last, source] = None
+    for source, target in picture.carried:
+        level = levels[picture.boxes[target].block]
+        level.arrows[level.entry("carried", source), level.entry("box", target), source] = None
     return levels
 
 
@@ -186,7 +194,10 @@ def arrange_level(picture: Picture, levels: dict[int, Level], level: Level) -> N
             entry.size = size_of_box(picture.boxes[entry.of])
         elif entry.what == "block":
             entry.size = levels[entry.of].size
-    leaves = {at for at, entry in enumerate(entries) if entry.what == "box" and picture.boxes[entry.of].kind in ("leaf", "saved")}
+        elif entry.what == "carried":
+            entry.size = size_of_chip(picture.boxes[entry.of])
+    leaves = {at for at, entry in enumerate(entries) if entry.what == "carried"}
+    leaves |= {at for at, entry in enumerate(entries) if entry.what == "box" and picture.boxes[entry.of].kind in ("leaf", "saved")}
     top = {at for at, entry in enumerate(entries) if entry.what == "in"}
     bottom = {at for at, entry in enumerate(entries) if entry.what == "out"}
     arrows = list(level.arrows)
@@ -289,8 +300,8 @@ def put_level(picture: Picture, levels: dict[int, Level], root: Level, left: flo
         for at, entry in enumerate(level.entries):
             column = own[column_at[arrangement.layer[at]]]
             x, y = entry.x + column.dx - entry.size[0] / 2, entry.y + column.dy - entry.size[1] / 2
-            if entry.what in ("box", "chip"):
-                scene.placed.append(Placed(entry.of, entry.what == "chip", x, y, *entry.size))
+            if entry.what in ("box", "chip", "carried"):
+                scene.placed.append(Placed(entry.of, "" if entry.what == "box" else entry.what, x, y, *entry.size))
             elif entry.what == "block":
                 scene.frames.append(Frame(entry.of, x, y, *entry.size))
                 inner = levels[entry.of]
@@ -300,6 +311,10 @@ def put_level(picture: Picture, levels: dict[int, Level], root: Level, left: flo
         way = steps(picture, levels, source, target)
         pieces = [strung[level.block, first, last, source] for level, first, last in way]
         scene.wires.append(Wire(source, target, [stretch for piece in pieces for stretch in piece]))
+    for source, target in picture.carried:
+        level = levels[picture.boxes[target].block]
+        key = (level.block, level.entry("carried", source), level.entry("box", target), source)
+        scene.wires.append(Wire(source, target, strung[key], carried=True))
     scene.width = columns[-1].right + MARGIN if columns else 2 * MARGIN
     scene.height = max((column.bottom for column in columns), default=0.0) + MARGIN + (LANE * 4 if len(columns) > 1 else 0.0)
 

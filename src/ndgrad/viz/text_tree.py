@@ -17,12 +17,12 @@ SYMBOLS = {"op": "●", "leaf": "○", "saved": "▪", "gap": "⋮"}
 
 @dataclass(slots=True)
 class Line:
-    """One line: the frames of its blocks, the branch lines before it, the box (or a reference to one)."""
+    """One line: a box, or a `reference` to one that is drawn elsewhere (→) or comes from an earlier repetition (↺)."""
 
     box: Box
     at: int
     indent: str
-    reference: bool
+    reference: str
 
 
 def draw_text(picture: Picture, lines: int | None) -> str:
@@ -67,10 +67,13 @@ def tree_lines(picture: Picture) -> tuple[list[Line], dict[int, int]]:
     for at in range(count):  # sources come first, so each is complete when its turn comes
         if parent[at] >= 0:
             size[parent[at]] += size[at]
+    again: dict[int, list[int]] = {}
+    for source, target in picture.carried:
+        again.setdefault(target, []).append(source)
     lines: list[Line] = []
     drawn: list[int] = []
     # a stack of: the box, the column of its line, what stands before its line, and whether it is only pointed to
-    stack: list[tuple[int, str, str, bool]] = [(at, "", "", False) for at in range(count) if not uses[at]]
+    stack: list[tuple[int, str, str, str]] = [(at, "", "", "") for at in range(count) if not uses[at]]
     stack.sort(key=lambda entry: entry[0])
     while stack:
         at, column, before, reference = stack.pop()
@@ -80,16 +83,17 @@ def tree_lines(picture: Picture) -> tuple[list[Line], dict[int, int]]:
         drawn.append(at)
         own = [each for each in operands[at] if parent[each] == at]
         trunk = max(own, key=lambda each: (size[each], each), default=-1)
-        if trunk >= 0 and picture.boxes[trunk].kind != "op" and picture.boxes[trunk].kind != "gap" and len(operands[at]) > 1:
+        if trunk >= 0 and picture.boxes[trunk].kind not in ("op", "gap") and len(operands[at]) > 1:
             trunk = -1  # leaves alone are branches alike
         branches = [each for each in operands[at] if each != trunk]
-        entries: list[tuple[int, str, str, bool]] = []
-        for position, each in enumerate(branches):
-            last = trunk < 0 and position == len(branches) - 1
+        entries: list[tuple[int, str, str, str]] = []
+        pointed = [(each, "↺") for each in again.get(at, ())] + [(each, "→" if parent[each] != at else "") for each in branches]
+        for position, (each, how) in enumerate(pointed):
+            last = trunk < 0 and position == len(pointed) - 1
             below = column + ("   " if last else "│  ")
-            entries.append((each, below, column + ("└─ " if last else "├─ "), parent[each] != at))
+            entries.append((each, below, column + ("└─ " if last else "├─ "), how))
         if trunk >= 0:
-            entries.append((trunk, column, column, False))
+            entries.append((trunk, column, column, ""))
         stack += reversed(entries)
     shared = [at for at in drawn if uses[at] > 1]
     return lines, {at: number for number, at in enumerate(shared, 1)}
@@ -122,7 +126,7 @@ def gutter(picture: Picture, frames: list[int], named: set[int], width: int, dep
 def describe(line: Line, numbers: dict[int, int]) -> str:
     box, number = line.box, numbers.get(line.at)
     if line.reference:
-        return f"→ {box.label}" + (f" #{number}" if number else "")
+        return f"{line.reference} {box.label}" + (f" #{number}" if number else "")
     several = f" x{box.count}" if box.kind == "leaf" and box.count > 1 else ""
     return f"{SYMBOLS[box.kind]} {box.label}{several}" + (f" #{number}" if number else "")
 

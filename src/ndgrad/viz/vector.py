@@ -38,11 +38,11 @@ def inner_svg(picture: Picture, scene: Scene) -> str:
         out.append(f'<text x="{frame.x + 12:.1f}" y="{frame.y + 19:.1f}">{TIMES}{block.count}</text></g>')
     out.append('</g>\n<g class="wires">')
     for wire in scene.wires:
-        kind = " saves" if picture.boxes[wire.source].kind == "saved" else " leafy" if picture.boxes[wire.source].kind == "leaf" else ""
+        kind = " carried" if wire.carried else {"saved": " saves", "leaf": " leafy"}.get(picture.boxes[wire.source].kind, "")
         out.append(f'<path class="wire{kind}" data-s="{wire.source}" data-t="{wire.target}" d="{path_data(wire.stretches)}"/>')
     out.append('</g>\n<g class="boxes">')
     shades = heat(picture)
-    for placed in sorted(scene.placed, key=lambda placed: (placed.box, placed.chip)):
+    for placed in sorted(scene.placed, key=lambda placed: (placed.box, placed.chip, placed.y)):
         out.append(box_svg(picture.boxes[placed.box], placed, shades[placed.box]))
     out.append("</g>")
     return "\n".join(out)
@@ -53,10 +53,12 @@ def box_svg(box: Box, placed: Placed, shade: int) -> str:
     place = f'transform="translate({placed.x:.1f} {placed.y:.1f})"'
     width, height = placed.width, placed.height
     if placed.chip:
+        again = placed.chip == "carried"
+        title = f"{box.label}, of an earlier repetition" if again else f"to {box.label}"
         return (
-            f'<g class="chip" data-n="{placed.box}" {place}><title>{escape(f"to {box.label}")}</title>'
+            f'<g class="chip{" again" if again else ""}" data-n="{placed.box}" {place}><title>{escape(title)}</title>'
             f'<rect width="{width:.1f}" height="{height:.1f}" rx="10"/>'
-            f'<text x="{width / 2:.1f}" y="14" text-anchor="middle">↳ {escape(chip_text(box))}</text></g>'
+            f'<text x="{width / 2:.1f}" y="14" text-anchor="middle">{"↺" if again else "↳"} {escape(chip_text(box))}</text></g>'
         )
     kind = f"op h{shade}" if box.kind == "op" else box.kind
     first, second = title_of(box)
