@@ -12,6 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+#: For each box those that it is linked to in one direction, with weights, and how far to the right of the other's middle its own must be for
+#: the link to be straight.
+Links = list[list[tuple[int, int, float]]]
+#: What a pixel of that counts beside a place in the order.
+PIXEL = 1e-4
+
 SPACE_BETWEEN, SPACE_BESIDE_DUMMY, SPACE_BELOW = 22.0, 14.0, 34.0
 SWEEPS, MOVES = 6, 8
 
@@ -61,38 +67,48 @@ def layer_numbers(
 
 
 def arrange(
-    sizes: Sequence[tuple[float, float]], arrows: Sequence[tuple[int, int]], layer: Sequence[int], light: set[int]
+    sizes: Sequence[tuple[float, float]],
+    arrows: Sequence[tuple[int, int]],
+    layer: Sequence[int],
+    light: set[int],
+    ports: Sequence[tuple[float, float]],
 ) -> Arrangement:
-    """Coordinates for boxes of given sizes whose layers are known; arrows from `light` boxes give way to the others."""
+    """Coordinates for boxes of given sizes whose layers are known.
+
+    Arrows from `light` boxes give way to the others; `ports` says how far from the middle of its boxes each arrow begins and ends.
+    """
     sizes = list(sizes)
     real = len(sizes)
     layer = list(layer)
     routes: list[list[int]] = []
-    links: list[tuple[int, int, int]] = []  # from one layer to the next, and the weight
-    for source, target in arrows:
+    above: Links = [[] for _ in sizes]
+    below: Links = [[] for _ in sizes]
+    for (source, target), (leaving, arriving) in zip(arrows, ports, strict=True):
         route = [source]
         weight = 1 if source in light else 2
         for between in range(layer[source] + 1, layer[target]):
             sizes.append((0.0, 0.0))
             layer.append(between)
+            above.append([])
+            below.append([])
             route.append(len(sizes) - 1)
         route.append(target)
         routes.append(route)
-        links += [(before, after, weight if len(route) == 2 else weight + 2) for before, after in pairwise(route)]
+        weight += 2 * (len(route) > 2)
+        for before, after in pairwise(route):
+            shift = (arriving if after == target else 0.0) - (leaving if before == source else 0.0)
+            above[after].append((before, weight, -shift))
+            below[before].append((after, weight, shift))
     layers: list[list[int]] = [[] for _ in range(max(layer, default=-1) + 1)]
     for at, number in enumerate(layer):
         layers[number].append(at)
-    above: list[list[tuple[int, int]]] = [[] for _ in sizes]
-    below: list[list[tuple[int, int]]] = [[] for _ in sizes]
-    for source, target, weight in links:
-        above[target].append((source, weight))
-        below[source].append((target, weight))
     order_layers(layers, above, below)
     x = place_across(layers, above, below, sizes, real)
     heights = [max((sizes[at][1] for at in row), default=0.0) for row in layers]
     slant = [0.0] * len(layers)
-    for source, target, _ in links:
-        slant[layer[source]] = max(slant[layer[source]], abs(x[source] - x[target]))
+    for source, links in enumerate(below):
+        for target, _, shift in links:
+            slant[layer[source]] = max(slant[layer[source]], abs(x[source] - x[target] - shift))
     tops: list[float] = []
     depth = 0.0
     for height, widest in zip(heights, slant, strict=True):  # far to the side needs room to turn
@@ -108,9 +124,6 @@ def arrange(
 
 
 # ---------------------------------------------------------------- the order in each layer
-Links = list[list[tuple[int, int]]]
-
-
 def order_layers(layers: list[list[int]], above: Links, below: Links) -> None:
     """Reorder each layer in place so that few arrows cross."""
     position = [0.0] * len(above)
@@ -124,7 +137,7 @@ def order_layers(layers: list[list[int]], above: Links, below: Links) -> None:
         down = sweep % 2 == 0
         for row in layers if down else reversed(layers):
             neighbours = above if down else below
-            wished = {at: mean([position[other] for other, _ in neighbours[at]], position[at]) for at in row}
+            wished = {at: mean([position[other] + PIXEL * shift for other, _, shift in neighbours[at]], position[at]) for at in row}
             row.sort(key=wished.__getitem__)
             for index, at in enumerate(row):
                 position[at] = float(index)
@@ -142,12 +155,11 @@ def mean(values: list[float], otherwise: float) -> float:
 def crossings(layers: list[list[int]], below: Links) -> int:
     """How many pairs of arrows cross."""
     total = 0
-    position: dict[int, int] = {}
     for row, following in pairwise(layers):
         position = {at: index for index, at in enumerate(following)}
-        seen: list[int] = []
+        seen: list[float] = []
         for at in row:
-            targets = [position[target] for target, _ in below[at]]
+            targets = [position[target] + PIXEL * shift for target, _, shift in below[at]]
             total += sum(len(seen) - bisect_right(seen, target) for target in targets)
             for target in targets:
                 insort(seen, target)
@@ -165,7 +177,7 @@ def place_across(layers: list[list[int]], above: Links, below: Links, sizes: Seq
         for index, at in enumerate(row):
             x[at] = at_x
             at_x += gaps[-1][index] if index < len(gaps[-1]) else 0.0
-    heavy = [any(weight > 1 for _, weight in above[at] + below[at]) for at in range(len(sizes))]
+    heavy = [any(weight > 1 for _, weight, _ in above[at] + below[at]) for at in range(len(sizes))]
     for move in range(MOVES):
         down = move % 2 == 0
         settling = move == MOVES - 1  # only leaves and the like still move, to what uses them
@@ -175,8 +187,8 @@ def place_across(layers: list[list[int]], above: Links, below: Links, sizes: Seq
             weights: list[float] = []
             for at in row:
                 near = (above[at] or below[at]) if down else (below[at] or above[at])
-                heaviest = max((weight for _, weight in near), default=0)
-                chosen = [x[other] for other, weight in near if weight >= min(heaviest, 2)]
+                heaviest = max((weight for _, weight, _ in near), default=0)
+                chosen = [x[other] + shift for other, weight, shift in near if weight >= min(heaviest, 2)]
                 wished.append(x[at] if settling and heavy[at] else mean(chosen, x[at]))
                 weights.append(1000.0 if settling and heavy[at] else 1.0 + 300.0 * max(heaviest - 1, 0))
             for at, value in zip(row, nearest_apart(wished, gaps[number], weights), strict=True):

@@ -108,9 +108,6 @@ class Level:
             self.entries.append(Entry(what, of))
         return found
 
-    def port_x(self, what: str, of: int) -> float:
-        return self.entries[self.index[what, of]].x
-
 
 def make_scene(picture: Picture) -> Scene:
     """Place everything."""
@@ -203,6 +200,7 @@ def arrange_level(picture: Picture, levels: dict[int, Level], level: Level) -> N
     arrows = list(level.arrows)
     layer, light = layer_numbers(len(entries), [arrow[:2] for arrow in arrows], leaves, top, bottom)
     kept: list[tuple[int, int]] = []
+    ports: list[tuple[float, float]] = []
     for arrow in arrows:
         first, last, source = arrow
         if layer[last] - layer[first] > (FAR_LEAF if first in light else FAR) and first not in top:
@@ -210,10 +208,13 @@ def arrange_level(picture: Picture, levels: dict[int, Level], level: Level) -> N
             light.add(len(entries))
             kept.append((len(entries), last))
             layer.append(layer[last] - 1)
-            entries.append(Entry("chip", source, size_of_chip(picture.boxes[source])))
+            what = "carried" if entries[first].what == "carried" else "chip"
+            entries.append(Entry(what, source, size_of_chip(picture.boxes[source])))
         else:
             kept.append((first, last))
-    found = level.arrangement = arrange([entry.size for entry in entries], kept, layer, light)
+        leaving = port(levels, entries[kept[-1][0]], "out", source)
+        ports.append((leaving, port(levels, entries[last], "in", source)))
+    found = level.arrangement = arrange([entry.size for entry in entries], kept, layer, light, ports)
     level.routes = dict(zip(arrows, found.routes, strict=True))
     left = min((found.x[at] - found.sizes[at][0] / 2 for at in range(len(found.x))), default=0.0)
     right = max((found.x[at] + found.sizes[at][0] / 2 for at in range(len(found.x))), default=0.0)
@@ -226,6 +227,14 @@ def arrange_level(picture: Picture, levels: dict[int, Level], level: Level) -> N
         entry.x, entry.y = found.x[at], found.y[at]
     height = (found.tops[-1] + found.heights[-1] if found.tops else 0.0) + (pad if not bottom else 0.0)
     level.size = (max(right - left + 2 * pad, 90.0 if level.block >= 0 else 0.0), height)
+
+
+def port(levels: dict[int, Level], entry: Entry, what: str, source: int) -> float:
+    """How far from the middle of an entry a value goes in or out: not at all, but for blocks."""
+    if entry.what != "block":
+        return 0.0
+    inner = levels[entry.of]
+    return inner.entries[inner.index[what, source]].x - inner.size[0] / 2
 
 
 # ---------------------------------------------------------------- columns
@@ -332,18 +341,14 @@ def string(levels: dict[int, Level], level: Level, columns: list[Column], column
             layer = found.layer[at]
             number = column_at[layer]
             column = columns[number]
-            x, width, height = found.x[at], *found.sizes[at]
+            x, height = found.x[at], found.sizes[at][1]
             row_top = found.tops[layer] + column.dy
             row_bottom = row_top + found.heights[layer]
             if step == 0:
-                if at < len(level.entries) and level.entries[at].what == "block":
-                    x += levels[level.entries[at].of].port_x("out", source) - width / 2
+                x += port(levels, level.entries[at], "out", source)
                 points = [(x + column.dx, found.y[at] + column.dy + height / 2), (x + column.dx, row_bottom)]
             elif step == len(route) - 1:
-                if level.entries[at].what == "block":
-                    x += levels[level.entries[at].of].port_x("in", source) - width / 2
-                else:
-                    x += ends.get(arrow, 0.0)
+                x += port(levels, level.entries[at], "in", source) or ends.get(arrow, 0.0)
                 points = [(x + column.dx, row_top), (x + column.dx, found.y[at] + column.dy - height / 2)]
             else:
                 points = [(x + column.dx, row_top), (x + column.dx, row_bottom)]
