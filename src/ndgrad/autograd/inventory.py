@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -126,7 +125,11 @@ def buffer_of(value: Any) -> tuple[int, int]:
     return id(value), value.nbytes if isinstance(value, np.generic) else 0
 
 
-def form_of(value: Any) -> tuple[tuple[int, ...] | None, Any, int]:
+#: A shape and a dtype, or twice None, and bytes.
+Form = tuple[tuple[int, ...] | None, Any, int]
+
+
+def form_of(value: Any) -> Form:
     """The shape, the dtype and the bytes of a payload as far as it has them."""
     if not isinstance(value, (np.ndarray, np.generic)):
         return None, None, 0
@@ -165,30 +168,28 @@ def measure(nodes: Iterable[Node], leaves: list[Tensor]) -> GraphSize:
 
 
 # ---------------------------------------------------------------- the report
-@dataclass(eq=False, slots=True)
 class SavedRow:
     """One saved tensor.
 
     Attributes
     ----------
+    number : the row's own, as the table shows it.
     op, line : the node's name, and the user's file and line that made it.
     name : what PyTorch calls it: `other` for what is `node._saved_other`.
     shape, dtype, bytes : of the tensor itself; shape and dtype are None for what a hook packed.
     counted : the bytes by which it adds to the total: those of its whole memory if it is the first to hold it and no leaf does.
     leaf : what leaf the memory belongs to, if to any.
-    sharers : all the rows with the same memory, this one included.
     """
 
-    number: int
-    op: str
-    line: str
-    name: str
-    shape: tuple[int, ...] | None
-    dtype: Any
-    bytes: int
-    counted: int
-    leaf: str = ""
-    sharers: list[SavedRow] = field(default_factory=list, repr=False)
+    __slots__ = ("bytes", "counted", "dtype", "leaf", "line", "name", "number", "op", "shape", "sharers")
+
+    def __init__(self, number: int, op: str, line: str, name: str, form: Form, counted: int, leaf: str, sharers: list[SavedRow]) -> None:
+        self.number, self.op, self.line, self.name = number, op, line, name
+        self.shape, self.dtype, self.bytes = form
+        self.counted, self.leaf, self.sharers = counted, leaf, sharers
+
+    def __repr__(self) -> str:
+        return f"<{self.name} of {self.op} at {self.line}: {self.shape}, {self.dtype}, {self.bytes:,} bytes>"
 
     @property
     def shared_with(self) -> tuple[SavedRow, ...]:
@@ -255,7 +256,7 @@ def saved_report(t: Any, *, names: Any = None) -> SavedReport:
             first = not group
             counted = size if first and owner is None else 0
             called_as, of_leaf = torch_name(node, name), leaf_name(owner, called)
-            row = SavedRow(len(report) + 1, node.name(), line, called_as, *form_of(value), counted, of_leaf, group)
+            row = SavedRow(len(report) + 1, node.name(), line, called_as, form_of(value), counted, of_leaf, group)
             group.append(row)
             report.append(row)
             report.total += row.counted

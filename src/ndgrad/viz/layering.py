@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-#: For each box those that it is linked to in one direction, with weights, and how far to the right of the other's middle its own must be for
-#: the link to be straight.
+#: For each box those that it is linked to in one direction, with weights, and how far to the right of the other's middle its own must be
+#: for the link to be straight.
 Links = list[list[tuple[int, int, float]]]
 #: What a pixel of that counts beside a place in the order.
 PIXEL = 1e-4
