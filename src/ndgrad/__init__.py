@@ -111,14 +111,18 @@ __version__ = "0.1.0"
 
 _configure_memory()
 
+#: Modules that are imported when somebody asks for them.
+_LATER = frozenset({"profiler", "viz"})
+
 if TYPE_CHECKING:
     from ndgrad import profiler as profiler
+    from ndgrad import viz as viz
     from ndgrad.functions import *  # noqa: F403  the names that the table gives, written down for type checkers
 else:
     globals().update(_functions())
     globals().update(_legacy_types())
 
     def __getattr__(name: str) -> Any:  # type checkers would take it for a promise that every name exists
-        if name == "profiler":  # few programs need it, and its imports take time
-            return _import_module("ndgrad.profiler")
+        if name in _LATER:
+            return _import_module(f"ndgrad.{name}")
         raise AttributeError(f"module 'ndgrad' has no attribute '{name}'")

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from ndgrad.autograd.device_settings import region_activation_memory_budget as region_activation_memory_budget
 from ndgrad.autograd.device_settings import set_override_stale_capture_stream as set_override_stale_capture_stream
 from ndgrad.autograd.device_settings import set_warn_on_accumulate_grad_stream_mismatch as set_warn_on_accumulate_grad_stream_mismatch
+from ndgrad.autograd.inventory import graph_size as graph_size
+from ndgrad.autograd.inventory import live_graphs as live_graphs
+from ndgrad.autograd.inventory import saved_report as saved_report
 from ndgrad.autograd.line_tracking import trace_lines as trace_lines
 from ndgrad.autograd.multi_grad_hooks import register_multi_grad_hook as register_multi_grad_hook
 from ndgrad.autograd.node_interface import Node as Node
@@ -25,11 +28,14 @@ __all__ = [
     "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
+    "graph_size",
     "increment_version",
+    "live_graphs",
     "node_creation_hook",
     "region_activation_memory_budget",
     "register_multi_grad_hook",
     "save_on_cpu",
+    "saved_report",
     "saved_tensors_hooks",
     "set_override_stale_capture_stream",
     "set_warn_on_accumulate_grad_stream_mismatch",

@@ -17,6 +17,10 @@ from ndgrad import compat
 CLI_DIRECTORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 
 
+class Stopped(BaseException):
+    """Raised inside the program by a command that has seen enough: the program ends, and nothing is wrong."""
+
+
 class CannotRun(Exception):
     """The program cannot be started: the text is for the person who typed the command."""
 
@@ -57,6 +61,8 @@ def run_command(arguments: Sequence[str], usage_error: Callable[[str], NoReturn]
         exec(code, main_module.__dict__)
     except SystemExit:
         raise
+    except Stopped:
+        return 0
     except BaseException as error:
         return report(error)
     return 0
