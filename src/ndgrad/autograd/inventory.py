@@ -14,7 +14,8 @@ from ndgrad.autograd.custom_nodes import CustomNode
 from ndgrad.autograd.naming import Names, caller, names_from
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.storage import owner_of
-from ndgrad.core.node import FREED, AccumulateGrad, Node, Port, edge_of
+from ndgrad.core.freed import Freed
+from ndgrad.core.node import AccumulateGrad, Node, Port, edge_of
 from ndgrad.core.saved import sources
 from ndgrad.core.tensor import LEAF, Tensor
 
@@ -81,7 +82,7 @@ class Held(NamedTuple):
 def held_by(node: Node) -> Iterator[Held]:
     """The arrays that a node keeps alive: residuals, arrays among the operation's arguments, tensors on the context of a function."""
     saved = node.saved
-    if saved is not None and saved is not FREED:
+    if saved is not None and type(saved) is not Freed:
         residuals = node.residuals
         for index in range(len(saved) // 3):
             value = saved[3 * index]

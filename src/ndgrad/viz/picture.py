@@ -12,7 +12,8 @@ import numpy as np
 from ndgrad.autograd.inventory import Held, amount, buffer_of, form_of, held_by, leaf_buffers, reachable, roots_of, shorter, torch_name
 from ndgrad.autograd.naming import Names
 from ndgrad.base.dtypes import from_numpy_dtype
-from ndgrad.core.node import FREED, Node, Port, without_suffix
+from ndgrad.core.freed import Freed
+from ndgrad.core.node import Node, Port, without_suffix
 from ndgrad.core.tensor import Tensor
 from ndgrad.viz.folding import Block, find_blocks
 
@@ -293,7 +294,7 @@ class Collector:
         path = node.where()
         box = Box("op", short_title(full), name, full, shape, dtype, shorter(path), path, held, count=len(members), block=block)
         box.saved = [self.saved_line(Held(torch_name(node, each.name), each.value)) for each in held_by(node)]
-        box.freed = node.saved is FREED
+        box.freed = type(node.saved) is Freed
         box.root = any(id(each) in self.roots for each in members)
         for each in members:
             if each.extra is not None and each.extra.retain:
