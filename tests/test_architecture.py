@@ -197,7 +197,21 @@ def test_every_silenced_warning_has_a_reason(path: Path) -> None:
 
 
 #: The modules whose names users write; the others are reached through them.
-NAMES = ("", "autograd", "autograd.function", "autograd.graph", "linalg", "nn.functional", "nn.init", "random", "testing")
+NAMES = (
+    "",
+    "autograd",
+    "autograd.function",
+    "autograd.grad_mode",
+    "autograd.gradcheck",
+    "autograd.graph",
+    "autograd.variable",
+    "linalg",
+    "nn.functional",
+    "nn.init",
+    "random",
+    "testing",
+    "utils.hooks",
+)
 FACES = [f"ndgrad.{name}".rstrip(".") for name in NAMES]
 
 
