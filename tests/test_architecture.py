@@ -197,8 +197,11 @@ def test_every_silenced_warning_has_a_reason(path: Path) -> None:
 
 
 #: The modules whose names users write; the others are reached through them.
-NAMES = ("", *(f"autograd.{name}" for name in ("anomaly_mode", "function", "graph", "profiler", "profiler_util")))
-NAMES += ("autograd", "linalg", "nn.functional", "nn.init", "profiler", "random", "testing", "viz")
+NAMES = ("", "autograd", "linalg", "nn.functional", "nn.init", "profiler", "random", "testing", "utils.hooks", "viz")
+NAMES += tuple(
+    f"autograd.{name}"
+    for name in ("anomaly_mode", "function", "grad_mode", "gradcheck", "graph", "profiler", "profiler_util", "variable")
+)
 FACES = [f"ndgrad.{name}".rstrip(".") for name in NAMES]
 
 

@@ -341,3 +341,52 @@ def test_trace_lines_ends_with_an_exception_and_takes_bools_alone():
         raise KeyError
     assert leaf(1.0).exp().grad_fn.where().startswith(FILE)
     assert message_of(lambda: graph.trace_lines(1), TypeError) == "trace_lines(): argument 'mode' must be bool, not int"
+
+
+# ---------------------------------------------------------------- a saved value that was changed
+class Squared(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * 2 * x
+
+
+SAVING = {
+    "MulBackward0": lambda y: y * y,
+    "PowBackward0": lambda y: y**3,
+    "DotBackward0": lambda y: y @ y,
+    "SquaredBackward": Squared.apply,
+}
+CHANGING = {
+    "add_": lambda y: y.add_(1),
+    "mul_": lambda y: y[1:].mul_(2),
+    "sub_": lambda y: y.detach().sub_(1),
+    "zero_": lambda y: y.detach().zero_(),
+    "__setitem__": lambda y: y.__setitem__(0, 5.0),
+    "copy_": lambda y: y.copy_(torch.ones(2)),
+    "increment_version": graph.increment_version,
+    "add": lambda y: torch.add(torch.ones(2), 1, out=y.detach()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGING)
+@pytest.mark.parametrize("save", SAVING)
+def test_who_saved_a_value_and_who_changed_it(save, change):
+    x = torch.ones(2, requires_grad=True)
+    y = x * 1
+    z = SAVING[save](y)
+    CHANGING[change](y)
+    text = message_of(z.sum().backward)
+    assert text.startswith("one of the variables needed for gradient computation has been modified by an inplace operation")
+    saved, changed = SAVING[save], CHANGING[change]
+    where = line_of(saved, 0) if save != "SquaredBackward" else line_of(test_who_saved_a_value_and_who_changed_it, 5)
+    assert f"was saved by {save} at {where}" in text
+    if change != "increment_version":
+        assert f"at {line_of(changed, 0)}." in text
+        assert change in text or change == "__setitem__"
+    assert "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()." in text

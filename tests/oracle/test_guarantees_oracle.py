@@ -546,6 +546,53 @@ def custom_functions_that_are_wrong(torch, show, attempt):
     attempt(lambda: first.sum().backward())
 
 
+@program
+def custom_functions_that_nothing_comes_back_to(torch, show, attempt):
+    class Nothing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            return None
+
+    def asking(materializes, several):
+        class Asks(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.set_materialize_grads(materializes)
+                return (x.clone(), x * 2) if several else x.clone()
+
+            @staticmethod
+            def backward(ctx, *gs):
+                show(gs)
+                return None if gs[0] is None else sum(gs)
+
+        return Asks
+
+    for materializes in (True, False):
+        for several in (True, False):
+            function = asking(materializes, several)
+            a, b = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+
+            def once(function=function, several=several, a=a):
+                out = function.apply(a * 2)
+                return out[0] * out[1] if several else out
+
+            for create_graph in (False, True):
+                Nothing.apply(once()).sum().backward(create_graph=create_graph)
+                show(a.grad)
+            show(torch.autograd.grad(Nothing.apply(once()).sum() + (b * 2).sum(), [a, b], allow_unused=True))
+            show(torch.autograd.grad(Nothing.apply(once()).sum() + (b * 2).sum(), [b]))
+            out = function.apply(a * 2)
+            out = out[0] if several else out
+            count = 2 if several else 1
+            out.grad_fn.register_prehook(lambda outs, count=count: (None,) * count)
+            out.sum().backward()
+            show(a.grad)
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_program(function):
     check(function)

@@ -53,7 +53,7 @@ def refuse_shape(edge: Any, given: Shape, shape: Shape) -> NoReturn:
 
 def fill_missing(node: Node, g: list[Any], create_graph: bool) -> list[Any]:
     """Zeros for the outputs that no gradient came back from, where the node wants them filled in."""
-    if getattr(node, "keeps_missing", False):
+    if node.keeps_missing:
         return g
     filled: list[Any] = []
     for value, shape, dtype in zip(g, node.shape, node.dtype, strict=True):

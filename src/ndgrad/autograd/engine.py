@@ -218,12 +218,14 @@ class Run:
         for node in self.in_turn():
             g = pending.pop(node, None)
             if g is None:
-                self.pass_by(node, node.extra)
-                continue
+                if not node.keeps_missing:
+                    self.pass_by(node, node.extra)
+                    continue
+                g = None if node.outputs == 1 else [None] * node.outputs  # a custom function is called nevertheless
             extra = node.extra
             if extra is not None:
                 g = before_node(node, g, create_graph, captured is None or self.runs(node))
-                if g is None or (node.outputs != 1 and all(value is None for value in g)):
+                if (g is None or (node.outputs != 1 and all(value is None for value in g))) and not node.keeps_missing:
                     self.pass_by(node)  # a hook has taken the gradient away
                     continue
             if captured is not None and not self.capture(node, g):

@@ -87,6 +87,8 @@ class Node:
 
     outputs = 1
     output_nr = 0
+    #: Whether it is told of outputs that no gradient came back to by None, instead of zeros, even if that is all of them.
+    keeps_missing = False
     #: What `name()` says, where that is more than the class's name.
     printed_name: str | None = None
     residuals: tuple[str, ...] = ()
