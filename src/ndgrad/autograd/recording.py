@@ -175,6 +175,8 @@ class Recorder(Observer):
         self.pause(True)
         self.live.clear()
         self.writing.clear()
+        for each in self.ranges:
+            each.allocated = []  # their callbacks are of no use any more
 
     def pause(self, off: bool) -> None:
         """Look away, or look again."""
