@@ -157,6 +157,33 @@ def early_stop_and_context_managers_of_the_function(torch, show, attempt):
 
 
 @program
+def early_stop_before_the_last_operation(torch, show, attempt):
+    class Noted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ran.append("noted")
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    ran = []
+    x, w = (torch.arange(4.0, dtype=torch.float64).view(2, 2).requires_grad_() for _ in range(2))
+    for function in (
+        lambda x, w: Noted.apply(x.exp() @ w),
+        lambda x, w: Noted.apply(x).mm(w),
+        lambda x, w: Noted.apply((x @ w).exp()),
+        lambda x, w: torch.sigmoid(Noted.apply(x)) + Noted.apply(w),
+        lambda x, w: Noted.apply(x) * 2 + Noted.apply(w * 3),
+    ):
+        ran.clear()
+        out = tools(torch).checkpoint(function, x, w, use_reentrant=False)
+        gradients = torch.autograd.grad(out.sum(), (x, w))
+        show(len(ran), lists(gradients))
+
+
+@program
 def nested(torch, show, attempt):
     checkpoint = tools(torch).checkpoint
     x = leaf(torch, 0.3, 0.6)
@@ -727,13 +754,14 @@ def selected_results_of_another_run(torch, show, attempt):
             y = y.mm(w)
         return y.exp().sin()
 
-    for change in (1, 2):
-        other[0] = 0
-        out = c.checkpoint(
-            f, x, w, use_reentrant=False, early_stop=False, context_fn=lambda: c.create_selective_checkpoint_contexts([aten.mm.default])
-        )
-        other[0] = change
-        attempt(lambda out=out: out.sum().backward())
+    for stops in (True, False):
+        for change in (1, 2):
+            other[0] = 0
+            out = c.checkpoint(
+                f, x, w, use_reentrant=False, early_stop=stops, context_fn=lambda: c.create_selective_checkpoint_contexts([aten.mm.default])
+            )
+            other[0] = change
+            attempt(lambda out=out: out.sum().backward())
 
 
 @program
