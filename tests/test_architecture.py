@@ -197,7 +197,10 @@ def test_every_silenced_warning_has_a_reason(path: Path) -> None:
 
 
 #: The modules whose names users write; the others are reached through them.
-NAMES = ("", "autograd", "autograd.function", "autograd.graph", "linalg", "nn.functional", "nn.init", "random", "testing")
+NAMES = (
+    *("", "autograd", "autograd.function", "autograd.graph", "linalg", "nn.functional", "nn.init", "random", "testing"),
+    "utils.checkpoint",
+)
 FACES = [f"ndgrad.{name}".rstrip(".") for name in NAMES]
 
 

@@ -34,7 +34,7 @@ from ndgrad.core.node import edge_of, placed
 from ndgrad.core.observers import Observer, observing
 from ndgrad.core.packing import Packed, packed, without_history
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.random_numbers import get_rng_state, set_rng_state
+from ndgrad.ops.random_numbers import default_generator
 from ndgrad.utils.tracing import Trace, report
 
 Contexts = tuple[AbstractContextManager[Any], AbstractContextManager[Any]]
@@ -207,7 +207,7 @@ class Frame:
         context: AbstractContextManager[Any],
         form: Callable[[Tensor], Form | None],
         early_stop: bool,
-        state: Tensor | None,
+        state: tuple[Any, ...] | None,
         traces: tuple[Trace, Trace] | None,
     ) -> None:
         self.function, self.context, self.kwargs = function, context, kwargs
@@ -268,17 +268,17 @@ class Frame:
         def collect(tensor: Tensor) -> Tensor:
             return self.collect(recomputation, tensor)
 
-        now = None if self.state is None else get_rng_state()
+        now = None if self.state is None else default_generator.engine.snapshot()
         try:
             if self.state is not None:
-                set_rng_state(self.state)
+                default_generator.engine.restore(self.state)
             with saved_tensors_hooks(collect, unchanged), enable_grad(), self.context, self.foresight(recomputation, collect):
                 self.function(*args, **self.kwargs)
         except Enough:
             pass
         finally:
             if now is not None:
-                set_rng_state(now)
+                default_generator.engine.restore(now)
         self.check(recomputation)
         return recomputation
 
@@ -376,7 +376,7 @@ def checkpoint_by_hooks(
         recompute_context,
         FORMS[determinism_check],
         early_stop if settings.early_stop is None else settings.early_stop,
-        get_rng_state() if preserve_rng_state else None,
+        default_generator.engine.snapshot() if preserve_rng_state else None,
         traces,
     )
     result: Any = NOTHING
