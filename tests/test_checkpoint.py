@@ -438,6 +438,23 @@ def test_views_are_never_kept() -> None:
     np.testing.assert_allclose(found.numpy(), expected.numpy(), 1e-6)
 
 
+def test_kept_results_leave_random_numbers_where_they_are() -> None:
+    """An operation that is not run again would draw no numbers, and those that come later would get its own."""
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        functional = torch.nn.functional
+        y = functional.dropout(functional.dropout(x.exp(), 0.5).sin(), 0.5)
+        return functional.dropout(y * torch.bernoulli(x.sigmoid()) * torch.normal(x.sigmoid(), 1.0), 0.5)
+
+    x = torch.randn(20, 20, requires_grad=True)
+    torch.manual_seed(1)
+    (expected,) = torch.autograd.grad(f(x).sum(), x)
+    torch.manual_seed(1)
+    out = checkpoint(f, x, use_reentrant=False, context_fn=partial(create_selective_checkpoint_contexts, lambda *_, **__: True))
+    torch.rand(5)
+    assert torch.equal(torch.autograd.grad(out.sum(), x)[0], expected)
+
+
 def test_operations_as_objects() -> None:
     mm = torch.ops.aten.mm.default
     assert mm == torch.mm and torch.mm == mm and mm != torch.sin and mm != "mm" and mm in [torch.mm] and mm in {torch.mm, 3}
