@@ -267,3 +267,29 @@ def test_every_fill_returns_the_array_it_was_given(size):
         out = np.zeros(size, dtype)
         assert getattr(fill, name)(Mersenne(0), out, *arguments) is out
         assert size < 40000 or len(np.unique(out)) > 1
+
+
+def test_snapshots():
+    engine, twin = Mersenne(42), Mersenne(42)
+    assert engine.snapshot() == engine.snapshot()  # nothing was drawn: the same one
+    fresh = engine.snapshot()
+    first = engine.words(700).tolist()
+    engine.spare_normal = 0.5
+    later = engine.snapshot()
+    second = engine.words(5).tolist()
+    engine.restore(later)
+    assert engine.spare_normal == 0.5 and engine.words(5).tolist() == second
+    engine.seed(3)
+    engine.restore(fresh)
+    assert engine.initial_seed == 42 and engine.spare_normal is None
+    assert engine.get_state().tolist() == twin.get_state().tolist()
+    assert engine.words(700).tolist() == first
+    state = engine.get_state()
+    here = engine.snapshot()
+    engine.words(3)
+    engine.set_state(state)
+    assert engine.snapshot() is not here
+    engine.words(1)
+    engine.restore(here)
+    assert engine.get_state().tolist() == state.tolist()
+    assert engine.clone().words(3).tolist() == engine.words(3).tolist()

@@ -100,5 +100,6 @@ def test_nothing_is_kept_beside_what_is_packed(name: str) -> None:
                 if node is None:
                     continue
                 kept = [value for value in (node.saved or ()) if isinstance(value, np.ndarray) and value.ndim]
+                kept += [value for value in (node.params or {}).values() if isinstance(value, (np.ndarray, Tensor))]
                 assert not kept, f"{case}: {node} keeps {kept}"
                 stack.extend(edge for edge in node.parents if edge is not None and not isinstance(edge, Tensor))

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import warnings
 
 import pytest
 
@@ -154,6 +153,33 @@ def early_stop_and_context_managers_of_the_function(torch, show, attempt):
     out = tools(torch).checkpoint(f, x, use_reentrant=False)
     out.backward()
     show(events, x.grad)
+
+
+@program
+def early_stop_before_the_last_operation(torch, show, attempt):
+    class Noted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ran.append("noted")
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    ran = []
+    x, w = (torch.arange(4.0, dtype=torch.float64).view(2, 2).requires_grad_() for _ in range(2))
+    for function in (
+        lambda x, w: Noted.apply(x.exp() @ w),
+        lambda x, w: Noted.apply(x).mm(w),
+        lambda x, w: Noted.apply((x @ w).exp()),
+        lambda x, w: torch.sigmoid(Noted.apply(x)) + Noted.apply(w),
+        lambda x, w: Noted.apply(x) * 2 + Noted.apply(w * 3),
+    ):
+        ran.clear()
+        out = tools(torch).checkpoint(function, x, w, use_reentrant=False)
+        gradients = torch.autograd.grad(out.sum(), (x, w))
+        show(len(ran), lists(gradients))
 
 
 @program
@@ -404,86 +430,6 @@ def failing_functions(torch, show, attempt):
 
 
 @program
-def the_default_kind(torch, show, attempt):
-    c = tools(torch)
-    x = leaf(torch, 0.5, 1.0)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        out = c.checkpoint(torch.exp, x)
-        seq = c.checkpoint_sequential([torch.exp, torch.sin], 2, x)
-    show([(str(each.message), each.category.__name__) for each in caught])
-    show(out.grad_fn.name(), seq)
-    attempt(lambda: c.checkpoint())
-    attempt(lambda: c.checkpoint(torch.exp, x, use_reentrant=True, wrong=1, other=2))
-    attempt(lambda: c.checkpoint(torch.exp, x, use_reentrant=False, wrong=1))
-
-
-@program
-def reentrant(torch, show, attempt):
-    c = tools(torch)
-    x, w = leaf(torch, 0.5, 1.0), leaf(torch, 2.0, 3.0)
-    f, calls = counted(lambda x, w, n: (x.sin() * w, w.exp() * n))
-    a, b = c.checkpoint(f, x, w, 2, use_reentrant=True)
-    show(a, b, len(calls))
-    show(a.grad_fn.name(), a.grad_fn.next_functions)
-    (a.sum() + b.sum()).backward()
-    show(x.grad, w.grad, len(calls))
-    a, b = c.checkpoint(f, x, w, 2, use_reentrant=True)
-    attempt(lambda: torch.autograd.grad(a.sum(), x))
-    attempt(lambda: a.sum().backward(inputs=[x]))
-    attempt(lambda: a.sum().backward(create_graph=True))
-
-
-@program
-def reentrant_without_gradients(torch, show, attempt):
-    c = tools(torch)
-    x, plain = leaf(torch, 0.5, 1.0), torch.ones(2)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        show(c.checkpoint(lambda p: p * x, plain, use_reentrant=True))
-    show([(str(each.message), each.category.__name__) for each in caught])
-    out = c.checkpoint(lambda x: x.detach() * 2, x, use_reentrant=True)
-    show(out)
-    attempt(lambda: out.sum().backward())
-    out = c.checkpoint(lambda x: (x.detach() * 2, x.exp(), 5), x, use_reentrant=True)
-    (out[0].sum() + out[1].sum()).backward()
-    show(out, x.grad)
-    show(c.checkpoint(lambda pair: pair[0] * 2, [x], use_reentrant=True))
-
-
-@program
-def in_sequence(torch, show, attempt):
-    c = tools(torch)
-    for reentrant in (False, True):
-        for segments in (1, 2, 3, 5):
-            stages, calls = zip(*(counted(f) for f in (torch.sin, torch.exp, torch.cos, torch.tanh, torch.sigmoid)), strict=True)
-            x = leaf(torch, 0.5, 1.0)
-            out = c.checkpoint_sequential(list(stages), segments, x, use_reentrant=reentrant)
-            out.sum().backward()
-            show(near(out), near(x.grad), [len(each) for each in calls])
-    attempt(lambda: c.checkpoint_sequential([torch.sin], 2, x, use_reentrant=False))
-    attempt(lambda: c.checkpoint_sequential([torch.sin], 1, x, use_reentrant=False, wrong=1))
-
-
-@program
-def helpers(torch, show, attempt):
-    c = tools(torch)
-    x = leaf(torch, 0.5, 1.0)
-    y, number, plain = c.detach_variable((x * 2, 3, torch.ones(1)))
-    show(y, y.is_leaf, number, plain)
-    attempt(lambda: c.detach_variable([x]))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        c.check_backward_validity([1, torch.ones(1)])
-        c.check_backward_validity([1, x])
-    show([str(each.message) for each in caught])
-    show(c.get_device_states(x, 1), c.set_device_states([], []))
-    show(c.DefaultDeviceType.get_device_type())
-    show(len(c.noop_context_fn()), [each.name for each in c.CheckpointPolicy])
-    show(sorted(c.__all__))
-
-
-@program
 def under_hooks_of_the_user(torch, show, attempt):
     c = tools(torch)
     packed, unpacked = [], []
@@ -631,141 +577,6 @@ def hooks_of_tensors_inside(torch, show, attempt):
     out = tools(torch).checkpoint(f, x, use_reentrant=False)
     out.backward()
     show(seen, x.grad)
-
-
-def policy_of(torch, *kept):
-    """A policy that keeps the results of the operations of these names."""
-    c = tools(torch)
-
-    def policy(context, op, *args, **kwargs):
-        return c.CheckpointPolicy.MUST_SAVE if op in kept else c.CheckpointPolicy.PREFER_RECOMPUTE
-
-    return policy
-
-
-def mixed(x, w):
-    return (x.mm(w).sin().mm(w).exp() * x).cos()
-
-
-def matrices(torch):
-    x = (torch.arange(4.0, dtype=torch.float64).view(2, 2) / 5).requires_grad_()
-    w = (torch.arange(4.0, dtype=torch.float64).view(2, 2) / 7 + 0.1).requires_grad_()
-    return x, w
-
-
-@program
-def selected_results_are_kept(torch, show, attempt):
-    c, aten = tools(torch), torch.ops.aten
-    x, w = matrices(torch)
-    show(lists(torch.autograd.grad(mixed(x, w).sum(), (x, w))))
-    seen = []
-
-    def everything(context, op, *args, **kwargs):
-        seen.append((str(op).split(".")[1], context.is_recompute, context.op_output.requires_grad))
-        return c.CheckpointPolicy.MUST_SAVE
-
-    for what in (
-        policy_of(torch, aten.mm.default),
-        [aten.mm.default, aten.sin.default],
-        [aten.exp.default],
-        everything,
-        lambda *_, **__: False,
-        lambda *_, **__: True,
-        lambda *_, **__: c.CheckpointPolicy.MUST_CPU_OFFLOAD,
-    ):
-        out = c.checkpoint(
-            mixed, x, w, use_reentrant=False, context_fn=lambda what=what: c.create_selective_checkpoint_contexts(what)
-        )
-        show(lists(torch.autograd.grad(out.sum(), (x, w))))
-    show(seen)
-
-
-@program
-def selected_results_twice(torch, show, attempt):
-    c, aten = tools(torch), torch.ops.aten
-    x, w = matrices(torch)
-    for kept in ([aten.mm.default], []):
-        out = c.checkpoint(mixed, x, w, use_reentrant=False, context_fn=lambda kept=kept: c.create_selective_checkpoint_contexts(kept))
-        out.sum().backward(retain_graph=True)
-        attempt(lambda out=out: out.sum().backward())
-
-
-@program
-def selected_results_changed(torch, show, attempt):
-    c, aten = tools(torch), torch.ops.aten
-
-    def f(x, w):
-        y = x.mm(w)
-        z = y.sin()
-        y.add_(1)
-        return z.exp()
-
-    for allowed in (False, True):
-        x, w = matrices(torch)
-
-        def contexts(allowed=allowed):
-            return c.create_selective_checkpoint_contexts([aten.mm.default], allow_cache_entry_mutation=allowed)
-
-        out = c.checkpoint(f, x, w, use_reentrant=False, context_fn=contexts)
-        if allowed:
-            show(out)
-        else:
-            attempt(lambda out=out: out.sum().backward())
-
-
-@program
-def selected_results_of_another_run(torch, show, attempt):
-    c, aten = tools(torch), torch.ops.aten
-    x, w = matrices(torch)
-    other = [0]
-
-    def f(x, w):
-        y = x.mm(w)
-        if other[0] == 1:
-            y = y.cos()
-        if other[0] == 2:
-            y = y.mm(w)
-        return y.exp().sin()
-
-    for change in (1, 2):
-        other[0] = 0
-        out = c.checkpoint(
-            f, x, w, use_reentrant=False, early_stop=False, context_fn=lambda: c.create_selective_checkpoint_contexts([aten.mm.default])
-        )
-        other[0] = change
-        attempt(lambda out=out: out.sum().backward())
-
-
-@program
-def wrong_policies(torch, show, attempt):
-    c, aten = tools(torch), torch.ops.aten
-    attempt(lambda: c.create_selective_checkpoint_contexts(3))
-    for wrong in (aten.mm, "mm"):
-        try:
-            c.create_selective_checkpoint_contexts([wrong])
-        except ValueError as error:
-            show(str(error).split(" of type ")[0], str(error).split("Please")[1:])
-    attempt(lambda: torch.ops.aten.no_such_operation)
-    show(aten.mm.default == aten.mm.default, aten.mm.default == aten.sin.default, str(aten.mm.default), aten.mm.default.name())
-    show(aten.mm.default in {aten.mm.default}, aten.mm.default.overloadpacket == aten.mm, str(aten.mm), aten.mm.default)
-    show(near(aten.sin.default(torch.ones(1, dtype=torch.float64))), aten.detach.default in c.SAC_IGNORED_OPS)
-
-
-@program
-def selected_and_nested(torch, show, attempt):
-    c, aten = tools(torch), torch.ops.aten
-    x, w = matrices(torch)
-
-    def contexts():
-        return c.create_selective_checkpoint_contexts([aten.mm.default])
-
-    def outer(x, w):
-        y = c.checkpoint(mixed, x, w, use_reentrant=False, context_fn=contexts)
-        return y.mm(w).sin()
-
-    out = c.checkpoint(outer, x, w, use_reentrant=False)
-    show(lists(torch.autograd.grad(out.sum(), (x, w))))
-    show(lists(torch.autograd.grad(outer(x, w).sum(), (x, w))))
 
 
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)

@@ -40,6 +40,7 @@ class Mersenne:
         self.spare_normal: float | None = None
         self.spare_float_normal: float | None = None
         self._exhausted_position = 0
+        self._mark: Any = None  # what `snapshot` noted, as long as nothing has changed since
         self.seed(seed)
 
     def seed(self, seed: int) -> None:
@@ -48,7 +49,7 @@ class Mersenne:
             raise ValueError(f"a seed must lie between -2**63 and 2**64 - 1, got {seed}")
         seed &= _EVERY_BIT
         with self.lock:
-            self._bits = None
+            self._bits = self._mark = None
             self._exhausted_position = 0
             self.initial_seed = seed
             self.spare_normal = self.spare_float_normal = None
@@ -113,10 +114,30 @@ class Mersenne:
             self.spare_normal = normal if has_normal & 0xFFFFFFFF else None
             self.spare_float_normal = single if has_single & 0xFF else None
 
+    def snapshot(self) -> tuple[Any, ...]:
+        """The state, to be given to `restore`: next to nothing if no number has been drawn since the last one."""
+        with self.lock:
+            if self._mark is None:
+                self._mark = (self._bits and self._dump(), self._exhausted_position, self.initial_seed)
+            return self._mark, self.spare_normal, self.spare_float_normal
+
+    def restore(self, snapshot: tuple[Any, ...]) -> None:
+        """Continue from a snapshot; at once, if nothing has been drawn since."""
+        mark, normal, single = snapshot
+        with self.lock:
+            if mark is not self._mark:
+                state, self._exhausted_position, self.initial_seed = mark
+                self._bits = None
+                if state is not None:
+                    self._load(*state)
+                self._mark = mark
+            self.spare_normal, self.spare_float_normal = normal, single
+
     def clone(self) -> Mersenne:
         """An engine of its own that will draw the same numbers."""
         other = Mersenne.__new__(Mersenne)
         other.lock = threading.RLock()
+        other._mark = None
         other.set_state(self.get_state())
         return other
 
@@ -124,6 +145,7 @@ class Mersenne:
         # A state saved before any draw differs from one saved after the last word, although both twist next.
         if count > 0:
             self._exhausted_position = _WORDS
+            self._mark = None
 
     def _stream(self) -> Any:
         if self._bits is None:
@@ -132,6 +154,7 @@ class Mersenne:
         return self._bits
 
     def _load(self, key: Array, position: int) -> None:
+        self._mark = None
         self._bits = np.random.MT19937(0)
         self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
 

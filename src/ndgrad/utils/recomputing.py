@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -31,9 +31,10 @@ from ndgrad.base.location import describe, place
 from ndgrad.base.size import as_size
 from ndgrad.core.freed import running
 from ndgrad.core.node import edge_of, placed
+from ndgrad.core.observers import Observer, observing
 from ndgrad.core.packing import Packed, packed, without_history
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.random_numbers import get_rng_state, set_rng_state
+from ndgrad.ops.random_numbers import default_generator
 from ndgrad.utils.tracing import Trace, report
 
 Contexts = tuple[AbstractContextManager[Any], AbstractContextManager[Any]]
@@ -131,6 +132,47 @@ class Input:
         return found
 
 
+class Foresight(Observer):
+    """Collects what an operation will save of its operands before its kernel runs, where that is all that the second run is still for.
+
+    A region often ends in its largest matrix product, whose value nobody needs again.
+    """
+
+    def __init__(self, holders: Sequence[Any], recomputation: Recomputation, collect: Callable[[Tensor], Tensor]) -> None:
+        self.holders, self.recomputation, self.collect = holders, recomputation, collect
+
+    def run(self, primitive: Any, operands: Sequence[Any], params: dict[str, Any], compute: Callable[[], Any]) -> Any:
+        missing = len(self.holders) - self.recomputation.count
+        if missing <= len(primitive.residuals):
+            mode = modes.current()
+            if mode.grad and type(mode.saved_hooks) is tuple and mode.saved_hooks[0] is self.collect:
+                found = operands_to_save(primitive, operands)
+                if len(found) >= missing:
+                    for tensor in found:
+                        self.collect(tensor)  # the last one that is needed ends the run
+        return compute()
+
+
+def operands_to_save(primitive: Any, operands: Sequence[Any]) -> list[Tensor]:
+    """The operands that a call is going to save, as far as they come before any output; none where they will be converted first."""
+    tensors = [value for value in operands if isinstance(value, Tensor)]
+    kinds = {tensor._a.dtype for tensor in tensors}
+    if primitive.variadic or len(kinds) != 1 or next(iter(kinds)).kind not in "fc":
+        return []
+    mask = 0
+    for position, value in enumerate(operands):
+        if isinstance(value, Tensor) and value._node is not None and (primitive.joint or primitive.rules[position] is not None):
+            mask |= 1 << position
+    found: list[Tensor] = []
+    if mask and primitive.differentiable:
+        for (is_output, position), wanted in zip(primitive.sources, primitive.wanted(mask), strict=True):
+            if wanted and is_output:
+                break
+            if wanted and isinstance(operands[position], Tensor):
+                found.append(operands[position])
+    return found
+
+
 Form = tuple[tuple[int, ...], Any]
 
 
@@ -165,7 +207,7 @@ class Frame:
         context: AbstractContextManager[Any],
         form: Callable[[Tensor], Form | None],
         early_stop: bool,
-        state: Tensor | None,
+        state: tuple[Any, ...] | None,
         traces: tuple[Trace, Trace] | None,
     ) -> None:
         self.function, self.context, self.kwargs = function, context, kwargs
@@ -226,19 +268,23 @@ class Frame:
         def collect(tensor: Tensor) -> Tensor:
             return self.collect(recomputation, tensor)
 
-        now = None if self.state is None else get_rng_state()
+        now = None if self.state is None else default_generator.engine.snapshot()
         try:
             if self.state is not None:
-                set_rng_state(self.state)
-            with saved_tensors_hooks(collect, unchanged), enable_grad(), self.context:
+                default_generator.engine.restore(self.state)
+            with saved_tensors_hooks(collect, unchanged), enable_grad(), self.context, self.foresight(recomputation, collect):
                 self.function(*args, **self.kwargs)
         except Enough:
             pass
         finally:
             if now is not None:
-                set_rng_state(now)
+                default_generator.engine.restore(now)
         self.check(recomputation)
         return recomputation
+
+    def foresight(self, recomputation: Recomputation, collect: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """What ends the run before an operation of which only operands are still needed."""
+        return observing(Foresight(self.holders, recomputation, collect)) if self.early_stop else nullcontext()
 
     def collect(self, recomputation: Recomputation, tensor: Tensor) -> Tensor:
         """The pack hook of the second run; what it returns serves those who run a backward inside of the function."""
@@ -330,7 +376,7 @@ def checkpoint_by_hooks(
         recompute_context,
         FORMS[determinism_check],
         early_stop if settings.early_stop is None else settings.early_stop,
-        get_rng_state() if preserve_rng_state else None,
+        default_generator.engine.snapshot() if preserve_rng_state else None,
         traces,
     )
     result: Any = NOTHING

@@ -11,9 +11,9 @@ from ndgrad.autograd.function import Function
 from ndgrad.autograd.grad_modes import enable_grad, no_grad
 from ndgrad.autograd.gradients import backward
 from ndgrad.core.freed import running
-from ndgrad.core.tensor import Tensor
+from ndgrad.core.tensor import LEAF, Tensor
 from ndgrad.ops import ops
-from ndgrad.ops.random_numbers import get_rng_state, set_rng_state
+from ndgrad.ops.random_numbers import default_generator
 
 
 def detach_variable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -25,7 +25,10 @@ def detach_variable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def leaf_like(tensor: Tensor) -> Tensor:
-    return ops.detach(tensor).requires_grad_(tensor.requires_grad)
+    out = ops.detach(tensor)
+    if tensor.requires_grad:
+        out._node = LEAF  # new, so it has no views that `requires_grad_` would look for
+    return out
 
 
 def check_backward_validity(inputs: Iterable[Any]) -> None:
@@ -42,7 +45,7 @@ class CheckpointFunction(Function):
         """Run the function without recording, and keep its arguments."""
         check_backward_validity(args)
         ctx.run_function = run_function
-        ctx.state = get_rng_state() if preserve_rng_state else None
+        ctx.state = default_generator.engine.snapshot() if preserve_rng_state else None
         ctx.inputs = tuple(None if isinstance(value, Tensor) else value for value in args)
         ctx.positions = [at for at, value in enumerate(args) if isinstance(value, Tensor)]
         ctx.save_for_backward(*(args[at] for at in ctx.positions))
@@ -63,15 +66,15 @@ class CheckpointFunction(Function):
         for at, tensor in zip(ctx.positions, ctx.saved_tensors, strict=True):
             inputs[at] = tensor
         leaves = detach_variable(tuple(inputs))
-        now = None if ctx.state is None else get_rng_state()
+        now = None if ctx.state is None else default_generator.engine.snapshot()
         try:
             if ctx.state is not None:
-                set_rng_state(ctx.state)
+                default_generator.engine.restore(ctx.state)
             with enable_grad():
                 outputs = ctx.run_function(*leaves)
         finally:
             if now is not None:
-                set_rng_state(now)
+                default_generator.engine.restore(now)
         given = (outputs,) if isinstance(outputs, Tensor) else outputs
         pairs = [(out, g) for out, g in zip(given, args, strict=False) if isinstance(out, Tensor) and out.requires_grad]
         if not pairs:

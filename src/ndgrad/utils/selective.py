@@ -178,8 +178,7 @@ def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_ent
 def policy_of_list(operations: list[Any]) -> Callable[..., CheckpointPolicy]:
     """Keep what these give, and nothing else."""
     for op in operations:
-        function = getattr(table.get(getattr(op, "__name__", "")), "function", None)
-        if isinstance(op, Overload) or (function is not None and function is op):
+        if isinstance(op, Overload) or any(entry.function is op for entry in table.values()):
             continue
         hint = ""
         if isinstance(op, Packet):
