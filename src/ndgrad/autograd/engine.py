@@ -153,13 +153,19 @@ class _Run:
                 self.pass_by(node)
                 continue
             extra = node.extra
+            if captured is not None:
+                runs = self.runs(node)
+                if not runs and extra is not None:
+                    g = before_node(node, g, create_graph, False)
+                if g is not None:  # of a node that runs as well, PyTorch gives what had arrived before the hooks
+                    self.capture(node, g)
+                if not runs:
+                    continue
             if extra is not None:
-                g = before_node(node, g, create_graph, captured is None or self.runs(node))
+                g = before_node(node, g, create_graph)
                 if g is None or (node.outputs != 1 and all(value is None for value in g)):
                     self.pass_by(node)  # a hook has taken the gradient away
                     continue
-            if captured is not None and not self.capture(node, g):
-                continue
             if node.outputs != 1:  # what nothing came back from is zero to the rule, and None to who asks
                 arrived, g = g, fill_missing(node, g, create_graph)
             parents = node.parents
@@ -312,15 +318,14 @@ class _Run:
         """Whether a node runs although only some inputs matter: for `backward`, those that are asked for do as well."""
         return self.accumulate or node in self.leads
 
-    def capture(self, node: Node, g: Any) -> bool:
-        """Keep the cotangent of a node that is asked for; returns whether the node itself must run."""
+    def capture(self, node: Node, g: Any) -> None:
+        """Keep the cotangent of a node if it is asked for."""
         captured: Any = self.captured
         if not self.accumulate and node in self.targets:  # `backward` retains it instead
             for number in range(len(g) if node.outputs != 1 else 1):
                 kept = g[number] if node.outputs != 1 else g
                 if (node, number) in captured and kept is not None:
                     captured[node, number] = kept.copy(order="K") if type(kept) is ndarray else kept
-        return self.runs(node)
 
     def finish_leaf(self, leaf: Tensor) -> None:
         """Run the hooks of a leaf whose gradient is complete, and add it to `.grad` or keep it as a result."""

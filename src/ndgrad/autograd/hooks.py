@@ -159,14 +159,14 @@ def _name(hook: Any) -> str:
 
 
 def before_node(node: Node, g: Any, create_graph: bool, runs: bool = True) -> Any:
-    """Tensor hooks, then, if the node itself `runs`, retained gradients and its pre-hooks."""
+    """Tensor hooks, then retained gradients and, if the node itself `runs`, its pre-hooks."""
     extra: Any = node.extra
     values: list[Any] = [g] if node.outputs == 1 else list(g)
     if extra.tensor_hooks is not None:
         for number, hooks in tuple(extra.tensor_hooks.items()):
             if hooks:  # with None where nothing came back, while something did to another output of the node
                 values[number] = run_tensor_hooks(hooks, values[number], create_graph)
-    if extra.retain is not None and runs:
+    if extra.retain is not None:
         for number, holder in tuple(extra.retain.items()):
             tensor = holder()
             if tensor is not None and values[number] is not None:
