@@ -7,7 +7,6 @@ backward moves raw payloads; with `create_graph` the same loop moves tensors, an
 from __future__ import annotations
 
 import sys
-import threading
 from _thread import get_ident
 from collections.abc import Sequence
 from operator import attrgetter
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumulation, before_leaf, before_node
+from ndgrad.autograd.hooks import accumulation_lock, after_accumulation, after_node, before_accumulation, before_leaf, before_node
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.quiet import begin_quiet, end_quiet
@@ -27,8 +26,6 @@ from ndgrad.core.tensor import INFERENCE, LEAF, UNSET, Tensor, wrap
 
 ndarray = np.ndarray
 number_of = attrgetter("number")
-#: Held while a gradient is added to a leaf, so that threads that share a leaf lose nothing.
-accumulation_lock = threading.RLock()
 
 
 def _uncounted(value: object) -> int:
