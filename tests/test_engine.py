@@ -352,3 +352,16 @@ def test_a_sum_of_cotangents_is_made_in_the_memory_of_the_first(monkeypatch):
     counts.clear()
     leaf(1.0, 2.0).exp().sum().backward()
     assert counts == [engine.ALONE_IN_LOOP]
+
+
+def test_a_hook_changes_what_grad_gives_only_where_the_node_does_not_run_itself():
+    """So it is in PyTorch, where the gradient of a node that runs as well is taken before its hooks."""
+    x = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    t = x + 1
+    t.register_hook(lambda g: g * 2)
+    (alone,) = torch.autograd.grad((t * 3).sum(), [t])
+    by_x, by_t = torch.autograd.grad((t * 3).sum(), [x, t])
+    t.retain_grad()
+    torch.autograd.grad((t * 3).sum(), [t])
+    assert t.grad.tolist() == [6.0, 6.0]
+    assert (alone.tolist(), by_t.tolist(), by_x.tolist()) == ([6.0, 6.0], [3.0, 3.0], [6.0, 6.0])

@@ -501,6 +501,23 @@ def nothing_leads_back_from_a_zero_derivative(torch, show, attempt):
         show(torch.autograd.grad((y * y).sum(), x, create_graph=True))
 
 
+@program
+def hooks_on_what_is_asked_for(torch, show, attempt):
+    x = torch.ones(2, requires_grad=True)
+    for asked in ("t", "xt", "tx", "x"):
+        t = x + 1
+        t.retain_grad()
+        t.register_hook(lambda g: show("hook", g.tolist()))
+        t.register_hook(lambda g: g * 2)
+        t.grad_fn.register_prehook(lambda given: (given[0] * 5,))
+        found = torch.autograd.grad((t * 3).sum(), [{"x": x, "t": t}[name] for name in asked])
+        show(asked, [g.tolist() for g in found], t.grad)
+    p, q = (x * 1).unbind(0)
+    p.register_hook(lambda g: g * 2)
+    show([g.tolist() for g in torch.autograd.grad((p * 3 + q), [p, q, x], allow_unused=True)])
+    attempt(lambda: (x * 2).sum().backward(inputs=[torch.ones(2)]))
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_program(function):
     check(function)

@@ -7,7 +7,6 @@ backward moves raw payloads; with `create_graph` the same loop moves tensors, an
 from __future__ import annotations
 
 import sys
-import threading
 from _thread import get_ident
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -19,7 +18,7 @@ import numpy as np
 
 from ndgrad.autograd.accumulation import accumulate_raw, accumulate_recorded, fill_missing, fit, fit_recorded
 from ndgrad.autograd.execution_log import execution_log, is_logged
-from ndgrad.autograd.hooks import after_accumulation, after_node, before_accumulation, before_leaf, before_node
+from ndgrad.autograd.hooks import accumulation_lock, after_accumulation, after_node, before_accumulation, before_leaf, before_node
 from ndgrad.base import modes
 from ndgrad.base.location import NOWHERE, caller, outside, place_of_call, tracing
 from ndgrad.base.quiet import begin_quiet, end_quiet
@@ -31,8 +30,6 @@ from ndgrad.core.tensor import LEAF, Tensor
 ndarray = np.ndarray
 next_task = count().__next__
 number_of = attrgetter("number")
-#: Held while a gradient is added to a leaf, so that threads that share a leaf lose nothing.
-accumulation_lock = threading.RLock()
 
 
 def _uncounted(value: object) -> int:
@@ -223,13 +220,19 @@ class Run:
                     continue
                 g = None if node.outputs == 1 else [None] * node.outputs  # a custom function is called nevertheless
             extra = node.extra
+            if captured is not None:
+                runs = self.runs(node)
+                if not runs and extra is not None:
+                    g = before_node(node, g, create_graph, False)
+                if g is not None:  # of a node that runs as well, PyTorch gives what had arrived before the hooks
+                    self.capture(node, g)
+                if not runs:
+                    continue
             if extra is not None:
-                g = before_node(node, g, create_graph, captured is None or self.runs(node))
+                g = before_node(node, g, create_graph)
                 if (g is None or (node.outputs != 1 and all(value is None for value in g))) and not node.keeps_missing:
                     self.pass_by(node)  # a hook has taken the gradient away
                     continue
-            if captured is not None and not self.capture(node, g):
-                continue
             if node.outputs != 1:  # what nothing came back from is zero to the rule, and None to who asks
                 arrived, g = g, fill_missing(node, g, create_graph)
             parents = node.parents
@@ -431,15 +434,14 @@ class Run:
         """Whether a node runs although only some inputs matter: for `backward`, those that are asked for do as well."""
         return self.accumulate or node in self.leads
 
-    def capture(self, node: Node, g: Any) -> bool:
-        """Keep the cotangent of a node that is asked for; returns whether the node itself must run."""
+    def capture(self, node: Node, g: Any) -> None:
+        """Keep the cotangent of a node if it is asked for."""
         captured: Any = self.captured
         if not self.accumulate and node in self.targets:  # `backward` retains it instead
             for number in range(len(g) if node.outputs != 1 else 1):
                 kept = g[number] if node.outputs != 1 else g
                 if (node, number) in captured and kept is not None:
                     captured[node, number] = kept.copy(order="K") if type(kept) is ndarray else kept
-        return self.runs(node)
 
     def finish_leaf(self, leaf: Tensor) -> None:
         """Run the hooks of a leaf whose gradient, None if there is none, is complete; add it to `.grad` or keep it as a result."""

@@ -60,10 +60,10 @@ def backward(
         retain_graph = create_graph
     edges = None
     if targets is not None:
+        for target in targets:
+            if isinstance(target, Tensor):
+                retain_grad(target)  # which refuses one that does not require grad
         edges = [input_edge(target, position) for position, target in enumerate(targets)]
-        for target, edge in zip(targets, edges, strict=True):
-            if isinstance(target, Tensor) and edge is not target:
-                retain_grad(target)
     run_backward(pairs, retain_graph=retain_graph, create_graph=create_graph, inputs=edges)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -10,10 +11,13 @@ import numpy as np
 
 from ndgrad.autograd.handles import Hooks, RemovableHandle
 from ndgrad.base.dtypes import type_name
-from ndgrad.core.node import AccumulateGrad, Node, edge_of
+from ndgrad.core.node import AccumulateGrad, Node, edge_of, registration_lock
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 
+#: Held while a gradient is added to `.grad`, so that threads that share a leaf, or a graph, lose nothing.
+accumulation_lock = threading.RLock()
+# What is looped over is copied with `list`, which even a Python without a global lock does in one step.
 
 def add_hook(hooks: Hooks, hook: Callable[..., Any]) -> RemovableHandle:
     handle = RemovableHandle(hooks)
@@ -28,12 +32,14 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
     if node is None and not self.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if node is self or node is None:
-        if self._hooks is None:
-            self._hooks = Hooks()
+        with registration_lock:
+            if self._hooks is None:
+                self._hooks = Hooks()
         return add_hook(self._hooks, hook)
     extra = node.node_of().more()
-    if extra.tensor_hooks is None:
-        extra.tensor_hooks = {}
+    with registration_lock:
+        if extra.tensor_hooks is None:
+            extra.tensor_hooks = {}
     return add_hook(extra.tensor_hooks.setdefault(node.output_nr, Hooks()), hook)
 
 
@@ -46,8 +52,9 @@ def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], No
         raise RuntimeError(
             f"post accumulate grad hooks cannot be registered on non-leaf tensors; this one was computed by {node.name()} at {node.where()}"
         )
-    if self._post_accumulate_hooks is None:
-        self._post_accumulate_hooks = Hooks()
+    with registration_lock:
+        if self._post_accumulate_hooks is None:
+            self._post_accumulate_hooks = Hooks()
     return add_hook(self._post_accumulate_hooks, hook)
 
 
@@ -100,16 +107,18 @@ def retain_grad(self: Tensor) -> None:
         return
     node: Any = edge_of(self)
     extra = node.node_of().more()
-    if extra.retain is None:
-        extra.retain = {}
+    with registration_lock:
+        if extra.retain is None:
+            extra.retain = {}
     extra.retain[node.output_nr] = weakref.ref(self)
 
 
 def node_register_hook(self: Node, fn: Callable[..., Any]) -> RemovableHandle:
     """Call `fn(grad_inputs, grad_outputs)` after the node has run; a tuple that it returns replaces the former."""
     extra = self.more()
-    if extra.hooks is None:
-        extra.hooks = Hooks()
+    with registration_lock:
+        if extra.hooks is None:
+            extra.hooks = Hooks()
     keep_accumulator(self)
     return add_hook(extra.hooks, fn)
 
@@ -117,8 +126,9 @@ def node_register_hook(self: Node, fn: Callable[..., Any]) -> RemovableHandle:
 def node_register_prehook(self: Node, fn: Callable[..., Any]) -> RemovableHandle:
     """Call `fn(grad_outputs)` before the node runs; a tuple that it returns replaces them."""
     extra = self.more()
-    if extra.prehooks is None:
-        extra.prehooks = Hooks()
+    with registration_lock:
+        if extra.prehooks is None:
+            extra.prehooks = Hooks()
     keep_accumulator(self)
     return add_hook(extra.prehooks, fn)
 
@@ -138,7 +148,7 @@ def run_tensor_hooks(hooks: dict[int, Any], g: Any, create_graph: bool) -> Any:
     """Chain hooks on one gradient; raises where one changes its size."""
     value = as_tensor(g, create_graph)
     replaced = False
-    for hook in tuple(hooks.values()):
+    for hook in list(hooks.values()):
         result = hook(value)
         if result is None:
             continue
@@ -174,22 +184,23 @@ def _name(hook: Any) -> str:
 
 
 def before_node(node: Node, g: Any, create_graph: bool, runs: bool = True) -> Any:
-    """Tensor hooks, then, if the node itself `runs`, retained gradients and its pre-hooks."""
+    """Tensor hooks, then retained gradients and, if the node itself `runs`, its pre-hooks."""
     extra: Any = node.extra
     values: list[Any] = [g] if node.outputs == 1 else list(g)
     if extra.tensor_hooks is not None:
-        for number, hooks in tuple(extra.tensor_hooks.items()):
+        for number, hooks in list(extra.tensor_hooks.items()):
             if hooks:  # with None where nothing came back, while something did to another output of the node
                 values[number] = run_tensor_hooks(hooks, values[number], create_graph)
-    if extra.retain is not None and runs:
-        for number, holder in tuple(extra.retain.items()):
+    if extra.retain is not None:
+        for number, holder in list(extra.retain.items()):
             tensor = holder()
             if tensor is not None and values[number] is not None:
                 value = as_tensor(values[number], create_graph)
-                if tensor._grad is not None:
-                    tensor._grad = tensor._grad + value
-                else:
-                    tensor._grad = recorded.clone(value) if create_graph else wrap(np.array(value._a))
+                with accumulation_lock:
+                    if tensor._grad is not None:
+                        tensor._grad = tensor._grad + value
+                    else:
+                        tensor._grad = recorded.clone(value) if create_graph else wrap(np.array(value._a))
     if extra.prehooks and runs:
         values = run_prehooks(extra.prehooks, values, create_graph)
     if node.outputs == 1:
@@ -200,7 +211,7 @@ def before_node(node: Node, g: Any, create_graph: bool, runs: bool = True) -> An
 def run_prehooks(hooks: dict[int, Any], values: list[Any], create_graph: bool) -> list[Any]:
     """Chain the pre-hooks of a node on the cotangents of its outputs."""
     outputs = tuple(as_tensor(value, create_graph) for value in values)
-    for hook in tuple(hooks.values()):
+    for hook in list(hooks.values()):
         result = hook(outputs)
         if result is not None:
             outputs = replaced(hook, result, outputs, "grad_outputs")
@@ -236,7 +247,7 @@ def after_node(node: Node, cotangents: tuple[Any, ...], g: Any, create_graph: bo
         return cotangents
     outputs = tuple(as_tensor(value, create_graph) for value in ([g] if node.outputs == 1 else g))
     inputs = tuple(as_tensor(value, create_graph) for value in cotangents)
-    for hook in tuple(extra.hooks.values()):
+    for hook in list(extra.hooks.values()):
         result = hook(inputs, outputs)
         if result is not None:
             inputs = replaced(hook, result, inputs, "grad_inputs")
@@ -259,7 +270,7 @@ def before_accumulation(leaf: Tensor, g: Any, create_graph: bool) -> Any:
 def after_accumulation(leaf: Tensor, g: Any, create_graph: bool) -> None:
     """Hooks that want the leaf once its `.grad` is up to date, then those of its `AccumulateGrad` node."""
     if leaf._post_accumulate_hooks:
-        for hook in tuple(leaf._post_accumulate_hooks.values()):
+        for hook in list(leaf._post_accumulate_hooks.values()):
             result = hook(leaf)
             if result is not None and result is not leaf:
                 kind = RuntimeError if isinstance(result, Tensor) else TypeError
@@ -267,5 +278,5 @@ def after_accumulation(leaf: Tensor, g: Any, create_graph: bool) -> None:
                 raise kind(f"{first}Tensor post accumulate grad hooks should return None. Hook '{_name(hook)}' did not.")
     node = None if leaf._accumulator is None else leaf._accumulator()
     if node is not None and node.extra is not None and node.extra.hooks:
-        for hook in tuple(node.extra.hooks.values()):
+        for hook in list(node.extra.hooks.values()):
             hook((), (as_tensor(g, create_graph),))

@@ -7,6 +7,7 @@ of their own in which NumPy is silent. Entering it costs a tenth of what `np.err
 from __future__ import annotations
 
 import contextvars
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 _quiet_context = contextvars.copy_context()
 _quiet_context.run(np.seterr, all="ignore")
-quiet_run = _quiet_context.run
+quiet_run: Callable[..., Any] = _quiet_context.run
 
 # NumPy keeps its error state in a context variable; the quiet context shows which one and what it holds.
 _error_state, _silence = next(((v, s) for v, s in _quiet_context.items() if "extobj" in v.name), (None, None))
@@ -34,6 +35,18 @@ else:  # a NumPy that keeps its error state elsewhere
     def end_quiet(token: Any) -> None:
         """Give NumPy back the voice it had."""
         token.__exit__(None, None, None)
+
+
+if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():
+    # Without a global lock two threads could enter the shared context at once; what is set in the thread's own context is its own.
+
+    def quiet_run(kernel: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a kernel with NumPy silent."""
+        token = begin_quiet()
+        try:
+            return kernel(*args, **kwargs)
+        finally:
+            end_quiet(token)
 
 
 class Quiet:

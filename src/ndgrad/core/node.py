@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,6 +24,10 @@ from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
 
 #: Creation order of nodes is a topological order of the graph.
 tick = itertools.count().__next__
+
+
+#: Held while what all users of a node or leaf share is made on first use: its hooks, its `AccumulateGrad`.
+registration_lock = threading.RLock()
 
 
 #: The version cell of a residual that nobody can modify, such as a Python number; a tuple, which spares the garbage collector work.
@@ -152,10 +157,11 @@ class Node:
 
     def more(self) -> Extra:
         """The rarely used part, made on first use."""
-        extra = self.extra
-        if extra is None:
-            extra = self.extra = Extra()
-        return extra
+        if self.extra is None:
+            with registration_lock:
+                if self.extra is None:
+                    self.extra = Extra()
+        return self.extra
 
     def retains(self, tensor: Tensor) -> bool:
         """Whether the gradient of this output is kept in its tensor's `.grad`."""
@@ -365,12 +371,13 @@ class AccumulateGrad(Node):
 
 def accumulator(leaf: Tensor) -> AccumulateGrad:
     """The `AccumulateGrad` of a leaf: always the same one while anybody holds it or it has hooks."""
-    found = leaf._accumulator
-    node = None if found is None else found()
-    if node is None:
-        node = AccumulateGrad(leaf)
-        leaf._accumulator = weakref.ref(node)
-    return node
+    with registration_lock:
+        found = leaf._accumulator
+        node: AccumulateGrad | None = None if found is None else found()
+        if node is None:
+            node = AccumulateGrad(leaf)
+            leaf._accumulator = weakref.ref(node)
+        return node
 
 
 # ---------------------------------------------------------------- errors
