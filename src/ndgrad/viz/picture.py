@@ -209,12 +209,14 @@ class Collector:
         arrows: dict[tuple[int, int], None] = {}
         carried: dict[tuple[int, int], None] = {}
         gap = -1
+        hidden = sum(chief in left_out for chief in stands) if left_out else 0
         for chief in shown:
             if chief in left_out:
                 if gap < 0:
                     inside = block_around(blocks, min(left_out), max(left_out))
-                    text = f"{len(left_out):,} more"
-                    gap = self.put(Box("gap", text, full=f"{text} operations, not drawn", count=len(left_out), block=inside))
+                    text = f"{hidden:,} more"
+                    gap = self.put(Box("gap", text, full=f"{text} operations, not drawn", count=hidden, block=inside))
+                    self.boxes[gap].held = sum(held.get(each, 0) for each in left_out)
                 place[chief] = gap
                 continue
             for operand in self.operands[chief]:
@@ -242,7 +244,7 @@ class Collector:
                 self.boxes[at].root = True
         found = sorted(arrows, key=lambda arrow: (arrow[1], arrow[0]))
         self.frame_leaves(found, blocks)
-        return Picture(self.boxes, found, sorted(carried), blocks, count, len(self.leaves), sum(held.values()), len(left_out))
+        return Picture(self.boxes, found, sorted(carried), blocks, count, len(self.leaves), sum(held.values()), hidden)
 
     def put(self, box: Box) -> int:
         box.read_norms()
