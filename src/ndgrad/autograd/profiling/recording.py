@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.chrome_traces import BACKWARD
-from ndgrad.autograd.profiler_util import MEMORY_EVENT_NAME, EventList, FunctionEvent
+from ndgrad.autograd.profiling.chrome_traces import BACKWARD
+from ndgrad.autograd.profiling.events import MEMORY_EVENT_NAME, EventList, FunctionEvent
 from ndgrad.base import modes
 from ndgrad.base.dtypes import cpp_name, from_numpy_dtype
-from ndgrad.base.location import inside
+from ndgrad.base.location import users_frames
+from ndgrad.base.storage import owner_of
 from ndgrad.core.node import backward_name
 from ndgrad.core.observers import Observer
 from ndgrad.core.tensor import Tensor
@@ -93,14 +94,7 @@ names, files = _Names(), _Files()
 
 def user_stack() -> list[str]:
     """The frames of the user's program, the innermost first, as `file(line): function`."""
-    frame: Any = sys._getframe(1)  # the only way to see a caller
-    found: list[str] = []
-    while frame is not None:
-        code = frame.f_code
-        if not inside[code.co_filename]:
-            found.append(f"{files[code.co_filename]}({frame.f_lineno}): {code.co_name}")
-        frame = frame.f_back
-    return found
+    return [f"{files[frame.f_code.co_filename]}({line}): {frame.f_code.co_name}" for frame, line in users_frames()]
 
 
 def described(value: Any) -> tuple[Any, Any, str, Any]:
@@ -406,13 +400,6 @@ class Recorder(Observer):
             "metadata": {"baseTimeNanoseconds": self.clock},
         }
         return events
-
-
-def owner_of(array: Any) -> Any:
-    """The array whose memory this one looks at: itself, or the base of the views that lead to it."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 def recorders() -> list[Recorder]:
