@@ -56,11 +56,11 @@ class Observer:
     def writes(self, tensor: Any) -> None:
         """Before the memory of a tensor is changed in place, and before what is to be written is computed."""
 
-    def written(self, tensor: Any, name: str) -> None:
-        """After the in-place operation of this name, `add_`, is done."""
-
     def overwrites(self, tensor: Any) -> None:
         """The same, once everything is computed and nothing can refuse it any more: the next thing is the write."""
+
+    def written(self, tensor: Any, name: str) -> None:
+        """After the in-place operation of this name, `add_`, is done."""
 
 
 @contextmanager
