@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from _thread import get_ident
 from typing import Any
 
@@ -13,9 +12,10 @@ from ndgrad.base.quiet import Quiet
 from ndgrad.base.shapes import expands
 from ndgrad.base.types import Shape
 from ndgrad.core.freed import running
-from ndgrad.core.node import Node, Port, plain_name, without_suffix
+from ndgrad.core.node import Node, Port, plain_name
 from ndgrad.core.primitive import ELEMENTWISE, MULTILINEAR, Primitive
 from ndgrad.core.tensor import Tensor
+from ndgrad.ops.aten import primitive_name
 from ndgrad.ops.declare import table
 
 Index = tuple[int, ...]
@@ -61,10 +61,9 @@ def operation(node: Node) -> str:
 
 
 def title(primitive: Primitive) -> str:
-    """What an operation is called: by its function, or if that is none of its own, as PyTorch's name of the node says."""
-    if (primitive.title in table and primitive.name.startswith(primitive.title)) or "::" in primitive.node_name:
-        return primitive.title
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", without_suffix(primitive.node_name)).lower()
+    """What an operation is called: by its function, or if that is none of its own, as PyTorch calls it."""
+    own = primitive.title in table and primitive.name.startswith(primitive.title)
+    return primitive.title if own else primitive_name(primitive)
 
 
 def line(node: Node) -> str:

@@ -8,7 +8,6 @@ object besides, and makes each of their allocations several times slower.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 import time
@@ -26,17 +25,14 @@ from ndgrad.base import modes
 from ndgrad.base.dtypes import cpp_name, from_numpy_dtype
 from ndgrad.base.location import users_frames
 from ndgrad.base.storage import owner_of
-from ndgrad.core.node import backward_name
 from ndgrad.core.observers import Observer
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.declare import table
+from ndgrad.ops.aten import operator
 
 FUNCTION, USER = 0, 7  # scopes, besides BACKWARD
 ACCUMULATE = "torch::autograd::AccumulateGrad"
 ENGINE = "autograd::engine::evaluate_function: "
 STEP = "ProfilerStep#"
-#: Operations of PyTorch whose names begin with an underscore, which the names of their nodes do not tell.
-UNDERSCORED = {"to_copy": "_to_copy", "reshape_alias": "_reshape_alias"}
 
 
 class Range:
@@ -68,18 +64,6 @@ class Watched(weakref.ref[Any]):
     size: int
 
 
-class _Names(dict[Any, str]):
-    """Primitive -> what PyTorch calls the operation: after its node, if the declaration gave that a name of its own."""
-
-    def __missing__(self, primitive: Any) -> str:
-        own = primitive.name if primitive.name in table else primitive.title
-        if primitive.node_name != backward_name(primitive.name):
-            words = re.sub(r"Backwards?\d*$", "", primitive.node_name.rpartition("::")[2])
-            own = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\dD)(?=[A-Z])|(?<=\d)(?=[A-Z][a-z])", "_", words).lower()
-        found = self[primitive] = f"aten::{UNDERSCORED.get(own, own)}"
-        return found
-
-
 class _Files(dict[str, str]):
     """File name -> the same without the directory that modules are imported from."""
 
@@ -89,7 +73,7 @@ class _Files(dict[str, str]):
         return found
 
 
-names, files = _Names(), _Files()
+files = _Files()
 
 
 def user_stack() -> list[str]:
@@ -214,7 +198,7 @@ class Recorder(Observer):
             self.pause(True)
             return compute()
         shown = (operands,) if primitive.variadic else operands
-        entered = self.enter(names[primitive], FUNCTION, shown, params)
+        entered = self.enter(operator(primitive).name(), FUNCTION, shown, params)
         try:
             return compute()
         except BaseException:
