@@ -19,7 +19,7 @@ from __future__ import annotations
 import threading
 from _thread import get_ident
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -268,17 +268,15 @@ class Frame:
         def collect(tensor: Tensor) -> Tensor:
             return self.collect(recomputation, tensor)
 
-        now = None if self.state is None else default_generator.engine.snapshot()
-        try:
-            if self.state is not None:
-                default_generator.engine.restore(self.state)
-            with saved_tensors_hooks(collect, unchanged), enable_grad(), self.context, self.foresight(recomputation, collect):
-                self.function(*args, **self.kwargs)
-        except Enough:
-            pass
-        finally:
-            if now is not None:
-                default_generator.engine.restore(now)
+        with (
+            default_generator.engine.drawing_from(self.state),
+            suppress(Enough),
+            saved_tensors_hooks(collect, unchanged),
+            enable_grad(),
+            self.context,
+            self.foresight(recomputation, collect),
+        ):
+            self.function(*args, **self.kwargs)
         self.check(recomputation)
         return recomputation
 
