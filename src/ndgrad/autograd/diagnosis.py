@@ -28,6 +28,11 @@ def payload_of(value: Any) -> Any:
     return value._a if isinstance(value, Tensor) else value
 
 
+def payloads_of(node: Node, g: Any) -> list[Any]:
+    """The same of the gradients of a node's outputs, however many it has."""
+    return [payload_of(each) for each in ([g] if node.outputs == 1 else g)]
+
+
 def first_place(bad: Any) -> Index:
     """The index of the first True."""
     found = np.unravel_index(int(np.argmax(bad)), np.shape(bad))
