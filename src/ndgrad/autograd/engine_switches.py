@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ndgrad.autograd.accumulation import layouts
 from ndgrad.autograd.grad_modes import Switch
 from ndgrad.base import modes
-from ndgrad.core.observers import Observer
+from ndgrad.core.observers import Observer, forget, observe
 from ndgrad.core.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -129,8 +129,9 @@ class _force_original_view_tracking(DecoratingSwitch):
     @staticmethod
     def set(mode: bool) -> None:
         """Switch it, for this thread."""
-        others = tuple(observer for observer in modes.current().observers if observer is not replaying)
-        modes.set_mode("observers", (*others, replaying) if mode else others)
+        forget(replaying)
+        if mode:
+            observe(replaying)
 
 
 # ---------------------------------------------------------------- version counters

@@ -25,7 +25,7 @@ from ndgrad.base import modes
 from ndgrad.base.dtypes import cpp_name, from_numpy_dtype
 from ndgrad.base.location import users_frames
 from ndgrad.base.storage import owner_of
-from ndgrad.core.observers import Observer
+from ndgrad.core.observers import Observer, forget, observe
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.aten import operator
 
@@ -159,8 +159,9 @@ class Recorder(Observer):
     def pause(self, off: bool) -> None:
         """Look away, or look again."""
         self.off = off
-        others = tuple(each for each in modes.current().observers if each is not self)
-        modes.set_mode("observers", others if off else (*others, self))
+        forget(self)
+        if not off:
+            observe(self)
 
     # ---------------------------------------------------------------- ranges
     def enter(self, name: str, scope: int, operands: Sequence[Any] | None = None, params: dict[str, Any] | None = None) -> Range:
