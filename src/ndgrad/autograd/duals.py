@@ -100,8 +100,9 @@ class Level(Observer):
 
     def stands_in(self, tensor: Any, stand_in: Any) -> None:
         tangent = self.tangent(tensor)
-        if tangent is not None:
-            self.set_tangent(stand_in, tangent)
+        if tangent is not None:  # a copy, as the stand-in is: the tangent itself will be written to
+            with self.outside():
+                self.set_tangent(stand_in, tangent.clone())
 
     def written(self, tensor: Any, name: str, out: Any) -> None:
         """The tangent is written to as its tensor was, because views of it are the tangents of views."""
