@@ -110,9 +110,6 @@ class Level(Observer):
         if own is None and new is None:
             return
         with self.outside():
-            if own is not None and own._a.shape != tensor._a.shape:  # it has become a view of itself, `t_()`
-                self.tangents.pop(id(tensor)) if new is None else self.set_tangent(tensor, new)
-                return
             if own is None:
                 own = self.tangent_to_write(tensor)
             if new is None:
