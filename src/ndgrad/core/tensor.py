@@ -376,6 +376,7 @@ class Tensor(Attributes, Methods):
             suffixes.append("requires_grad=True")
         elif node is not None:
             suffixes.append(f"grad_fn=<{type(node.node_of()).__name__}>")
+        suffixes += filter(None, [observer.suffix(self) for observer in modes.current().observers])
         return tensor_text(
             np.asarray(self._a), dtype_name=self.dtype.name, default_names=names_left_out(), suffixes=suffixes, label="tensor"
         )
