@@ -492,5 +492,6 @@ print(c is torch.utils.checkpoint, x.grad is not None, all(hasattr(c, name) for 
 def test_it_is_imported_when_it_is_needed() -> None:
     code = "import sys, ndgrad; print(any(n.startswith('ndgrad.utils.ch') for n in sys.modules)); print(ndgrad.utils.checkpoint.__name__)"
     assert python(code).split() == ["False", "ndgrad.utils.checkpoint"]
+    assert python("import ndgrad; print(ndgrad.ops.aten.mm.default)") == "aten.mm.default"
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         torch.utils.nothing  # type: ignore[attr-defined]  # noqa: B018  looking it up is what is tested

@@ -29,6 +29,23 @@ def test_a_chain_of_a_million_operations():
     del y
 
 
+def test_two_runs_give_the_same_bits():
+    def run():
+        torch.manual_seed(3)
+        w, b = torch.randn(40, 30, requires_grad=True), torch.randn(30, requires_grad=True)
+        x = torch.randn(50, 40)
+        h = (x @ w + b).tanh()
+        for _ in range(20):
+            h = (h * h.softmax(1) + h.roll(1, 0)).sin()
+        h[:, ::2].mul_(0.5)
+        loss = h.index_select(0, torch.tensor([1, 1, 4, 1])).logsumexp(1).sum() + (h @ h.t()).mean()
+        (first,) = grad(loss, w, create_graph=True)
+        (first.pow(2).sum() + loss).backward()
+        return [t.detach().numpy().tobytes() for t in (loss, first, w.grad, b.grad)]
+
+    assert run() == run()
+
+
 def test_long_chains_of_views_and_of_writes():
     x = torch.ones(4, dtype=torch.float64, requires_grad=True)
     base = x * 1

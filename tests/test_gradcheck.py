@@ -8,6 +8,7 @@ import pytest
 
 import ndgrad as torch
 from ndgrad.autograd import gradcheck, gradgradcheck
+from ndgrad.autograd.derivative_checks import check_zero_tangents
 from ndgrad.autograd.gradcheck import GradcheckError
 
 MODES = pytest.mark.parametrize("fast_mode", [False, True], ids=["slow", "fast"])
@@ -259,12 +260,58 @@ def test_arguments_that_contradict_each_other():
             gradgradcheck(torch.sin, x, **options)
 
 
-def test_forward_mode_says_that_it_is_missing():
-    x = leaf(1.0)
-    with pytest.raises(NotImplementedError, match="no forward mode"):
-        gradcheck(torch.sin, x, check_forward_ad=True)
-    with pytest.raises(NotImplementedError, match="no forward mode"):
-        gradgradcheck(torch.sin, x, check_fwd_over_rev=True)
+@MODES
+def test_forward_mode_is_checked(fast_mode):
+    x, z = leaf(0.5, 1.5), torch.tensor([0.3 + 0.1j, -1.0 + 2.0j], dtype=torch.complex128, requires_grad=True)
+    for function in (torch.sin, lambda x: (x * x, x.sum())):
+        assert gradcheck(function, x, check_forward_ad=True, fast_mode=fast_mode)
+        assert gradcheck(function, x, check_forward_ad=True, check_backward_ad=False, fast_mode=fast_mode)
+    for function in (torch.exp, torch.abs, lambda z: z * z.conj()):
+        assert gradcheck(function, z, check_forward_ad=True, fast_mode=fast_mode)
+        assert gradgradcheck(function, z, check_fwd_over_rev=True, fast_mode=fast_mode)
+    assert gradgradcheck(torch.tanh, x, check_fwd_over_rev=True, check_rev_over_rev=False, check_undefined_grad=False, fast_mode=fast_mode)
+
+
+class WrongForward(torch.autograd.Function):
+    """The square, whose `jvp` is wrong."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 2 * ctx.saved_tensors[0]
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return tangent * 3 * ctx.saved_tensors[0]
+
+
+class AffineForward(WrongForward):
+    """One whose `jvp` is not linear."""
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return tangent * 2 * ctx.saved_tensors[0] + 1
+
+
+@MODES
+def test_a_wrong_forward_mode_is_found(fast_mode):
+    x = leaf(0.5, 1.5)
+    with pytest.raises(GradcheckError, match="Jacobian computed with forward mode mismatch for output 0 with respect to input 0"):
+        gradcheck(WrongForward.apply, x, check_forward_ad=True, fast_mode=fast_mode)
+    assert gradcheck(WrongForward.apply, x, fast_mode=fast_mode)
+    assert not gradcheck(AffineForward.apply, x, check_forward_ad=True, fast_mode=fast_mode, raise_exception=False)
+    with pytest.raises(NotImplementedError, match="vmap"):
+        gradcheck(torch.sin, x, check_forward_ad=True, check_batched_forward_grad=True)
+
+
+def test_tangents_of_zeros_must_give_zeros():
+    with pytest.raises(GradcheckError, match="undefined or zero"):
+        check_zero_tangents(AffineForward.apply, (leaf(0.5),))
 
 
 # ---------------------------------------------------------------- kinks

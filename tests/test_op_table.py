@@ -18,7 +18,7 @@ from ndgrad.core.tensor import Tensor
 from ndgrad.ops import ops
 from ndgrad.ops.declare import primitives, table
 from ndgrad.testing import op_checks
-from ndgrad.testing.cases import Case, Watch, cases_of, is_in_place
+from ndgrad.testing.cases import Case, Watch, cases_of
 from ndgrad.testing.inputs import Maker
 from ndgrad.testing.samples import OPERATIONS, namespaced, spec_of, stale_entries
 
@@ -53,8 +53,6 @@ def applies(check: str, *, differentiable: bool = False, names: list[str] = EVER
         and not (differentiable and spec_of(name).constant)
         # random numbers of another precision are other numbers, which are compared with torch's one by one
         and not (check.startswith("single_precision") and spec_of(name).random and spec_of(name).constant)
-        # tangents are pushed out of place only: forward mode moves them into memory that exists already
-        and not (check.startswith("jvp") and is_in_place(name))
     ]
 
 
@@ -184,6 +182,18 @@ def test_jvp(name: str) -> None:
 def test_jvp_complex(name: str) -> None:
     for case in complex_or_skip(name):
         op_checks.check_jvp(case)
+
+
+@pytest.mark.parametrize("name", applies("double_backward", differentiable=True))
+def test_forward_over_reverse(name: str) -> None:
+    for case in cases_of(name):
+        op_checks.check_forward_over_reverse(case)
+
+
+@pytest.mark.parametrize("name", applies("double_backward_complex", differentiable=True))
+def test_forward_over_reverse_complex(name: str) -> None:
+    for case in complex_or_skip(name):
+        op_checks.check_forward_over_reverse(case)
 
 
 @pytest.mark.parametrize("name", applies("double_backward", differentiable=True))

@@ -395,6 +395,26 @@ def stashed_inputs_and_outputs(torch, show, attempt):
     gc.collect()
 
 
+@program
+def constant_factor_without_materialized_gradients(torch, show, attempt):
+    def setup(ctx, inputs, output):
+        ctx.set_materialize_grads(False)
+        ctx.constant = inputs[1]
+
+    def backward(ctx, *given):
+        show(numbers(given))
+        g = next((g for g in given if g is not None), None)
+        return (None, None) if g is None else (g * ctx.constant, None)
+
+    x = leaf(torch, 1.0, -2.0)
+    (first,) = torch.autograd.grad(made(torch, lambda x, c: x * c, backward, setup).apply(x, 2.5).sum(), x, create_graph=True)
+    show(first)
+    two = made(torch, lambda x, c: (x * c, x * c), backward, setup).apply(x, 3.0)
+    show(numbers(torch.autograd.grad(two[1].sum(), x)))
+    nothing = torch.autograd.graph.get_gradient_edge(two[0])
+    show(nothing.output_nr)
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_custom_functions(function):
     check(function)

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.shapes import expands, is_dense
 from ndgrad.base.types import Payload, Shape
@@ -121,7 +122,7 @@ def accumulate_recorded(leaf: Tensor, g: Tensor) -> None:
     """With `create_graph`, `.grad` becomes a new tensor that knows its history."""
     grad: Any = leaf._grad
     if grad is not None:
-        leaf._grad = grad + g
+        leaf._grad = grad + g if modes.is_grad_enabled() else grad.add_(g)
         return
     if is_dense(leaf._a.shape, leaf._a.strides, leaf._a.itemsize):
         copy: Any = wrap(np.empty_like(leaf._a, dtype=g._a.dtype, subok=False))

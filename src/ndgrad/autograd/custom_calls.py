@@ -60,15 +60,23 @@ def call_function(function: Any, args: tuple[Any, ...], has_setup: bool, observe
     node: CustomNode = function._node_cls(needs, positions, parents)
     context = node.face()
     modes.set_mode("grad", False)
+    if mode.observers:
+        modes.set_mode("observers", tuple(observer for observer in mode.observers if not observer.follows_tensors))
     try:
         if has_setup:
             output = function.forward(*args)
             function.setup_context(context, args, output)
         else:
             output = function.forward(context, *args)
+        inner = tuple(output) if isinstance(output, tuple) else output
         result = Outputs(node, args, output, recording, has_setup).placed()
     finally:
         modes.set_mode("grad", mode.grad)
+        if mode.observers:
+            modes.set_mode("observers", mode.observers)
+    for observer in mode.observers:
+        observer.called(function, context, args, inner, result)
+    node.state.pop("saved_for_forward", None)
     return result
 
 

@@ -191,7 +191,7 @@ class CustomNode(Node):
         saved = self.check()
         return tuple(self.residual_tensor(index) for index in range(len(saved) // 3))
 
-    def residual_tensor(self, index: int) -> Any:
+    def tensor_again(self, index: int) -> Any:
         """One of them: an input itself, or the output as a new tensor."""
         payload, cell, _ = self.saved[3 * index : 3 * index + 3]
         kept = self.saved.tensors[index]
@@ -397,6 +397,9 @@ class Face(Node):
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         node = self._node
+        if "saved_for_forward" in node.state:
+            kept: tuple[Any, ...] = node.state["saved_for_forward"]
+            return kept
         if type(node.saved) is Freed:
             freed_error(node)
         if node.saved == () and node.cleared:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.autograd.differences import Function, as_tuple
+from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.gradients import grad
 from ndgrad.autograd.jacobian_checks import GradcheckError, Options, check_jacobians
 from ndgrad.base.dtypes import complex128, float64
@@ -49,6 +50,7 @@ def gradcheck(
     nondet_tol : how far two runs of the backward may be apart.
     check_undefined_grad : whether the backward must bear outputs that no gradient comes back to.
     check_batched_grad : whether `grad(..., is_grads_batched=True)` must agree with `grad`.
+    check_forward_ad, check_backward_ad : which of the two modes to check.
     fast_mode : compare random projections of the Jacobians.
     masked : let a backward of zeros give what is only close to zero.
     kinks : accept a gradient that lies between the slopes to the left and to the right where these differ.
@@ -60,7 +62,7 @@ def gradcheck(
     ValueError
         If no input requires grad.
     NotImplementedError
-        For `check_forward_ad`, as long as there is no forward mode.
+        For `check_batched_forward_grad`, as long as there is no `vmap`.
     """
     if not (check_forward_ad or check_backward_ad):
         raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
@@ -68,14 +70,18 @@ def gradcheck(
         raise AssertionError("Setting check_batched_grad=True requires check_backward_ad to be True")
     if check_batched_forward_grad and not check_forward_ad:
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
-    if check_forward_ad:
-        raise NotImplementedError("gradcheck(check_forward_ad=True) is not implemented: there is no forward mode to check yet")
-    options = Options(eps, atol, rtol, nondet_tol, check_grad_dtypes, kinks)
+    if check_batched_forward_grad:
+        raise NotImplementedError("gradcheck(check_batched_forward_grad=True) needs vmap, which there is not yet")
+    options = Options(eps, atol, rtol, nondet_tol, check_grad_dtypes, kinks, check_backward_ad, check_forward_ad)
     several = as_tuple(inputs)
     check_inputs(several)
     try:
         results = as_tuple(func(*several))
         check_jacobians(func, results, several, options, fast_mode)
+        if check_forward_ad and check_undefined_grad:
+            check_zero_tangents(func, several)
+        if not check_backward_ad:
+            return True
         outputs = differentiable(results)
         if check_batched_grad:
             check_batched(outputs, several)
@@ -124,8 +130,6 @@ def gradgradcheck(
         raise AssertionError("Setting check_undefined_grad=True requires check_rev_over_rev to be True")
     if check_batched_grad and not check_rev_over_rev:
         raise AssertionError("Setting check_batched_grad=True requires check_rev_over_rev to be True")
-    if check_fwd_over_rev:
-        raise NotImplementedError("gradgradcheck(check_fwd_over_rev=True) is not implemented: there is no forward mode to check yet")
     several = as_tuple(inputs)
     if grad_outputs is None:
         generator = Generator()
@@ -154,6 +158,8 @@ def gradgradcheck(
         check_undefined_grad=check_undefined_grad,
         check_grad_dtypes=check_grad_dtypes,
         check_batched_grad=check_batched_grad,
+        check_forward_ad=check_fwd_over_rev,
+        check_backward_ad=check_rev_over_rev,
         fast_mode=fast_mode,
         masked=masked,
         kinks=kinks,
@@ -244,6 +250,25 @@ def check_undefined(function: Function, inputs: Sequence[Any]) -> None:
                 "Expected all input grads to be undefined or zero when all output grads are undefined or zero. "
                 "check_undefined_grad=False leaves this check out."
             )
+
+
+def check_zero_tangents(function: Function, inputs: Sequence[Any]) -> None:
+    """Forward mode is linear as well: where one input has a tangent of zeros and the others have none, outputs have none but zeros."""
+    for at, x in enumerate(inputs):
+        if not (isinstance(x, Tensor) and x.requires_grad):
+            continue
+        with dual_level():
+            dual = make_dual(x, functions.zeros_like(x.detach()))
+            try:
+                outs = as_tuple(function(*inputs[:at], dual, *inputs[at + 1 :]))
+            except RuntimeError as error:
+                raise GradcheckError(
+                    f"Expected forward mode to handle undefined tangents. It raised {type(error).__name__}: {error}\n"
+                    "check_undefined_grad=False leaves this check out."
+                ) from error
+            tangents = [unpack_dual(out).tangent for out in outs if isinstance(out, Tensor)]
+        if any(tangent is not None and np.any(tangent._a != 0) for tangent in tangents):
+            raise GradcheckError("Expected all output tangents to be undefined or zero when all input tangents are undefined or zero.")
 
 
 def without_gradient(out: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ from ndgrad.base.location import NOWHERE, caller, outside, place_of_call, tracin
 from ndgrad.base.quiet import begin_quiet, end_quiet
 from ndgrad.core.freed import Freed, running
 from ndgrad.core.node import Node, Port, accumulator, tick
-from ndgrad.core.observers import observed_pull, observing
-from ndgrad.core.tensor import LEAF, Tensor
+from ndgrad.core.observers import follows_tensors, observed_pull, observing
+from ndgrad.core.tensor import LEAF, Tensor, wrap
 
 ndarray = np.ndarray
 next_task = count().__next__
@@ -91,7 +91,7 @@ def run_backward(
 
     Parameters
     ----------
-    roots : pairs of an edge and its cotangent: a payload, or with `create_graph` a tensor.
+    roots : pairs of an edge and its cotangent: a payload, or with `create_graph` (and where tensors are followed) a tensor.
     inputs : edges; only what leads to them runs. None stands for all leaves.
     accumulate : whether gradients are added to `.grad`; otherwise they are returned, one for each of `inputs`.
     """
@@ -112,7 +112,10 @@ def run_backward(
             modes.set_mode("grad", create_graph)
         quiet = begin_quiet()
         observers: tuple[Any, ...] = () if outside is None else outside.observers
-        run = (ObservedRun if observers else Run)(roots, retain_graph, create_graph, captured, accumulate, observers)
+        tensors = create_graph
+        if observers and not create_graph and follows_tensors():
+            tensors, roots = True, [(edge, g if isinstance(g, Tensor) else wrap(g)) for edge, g in roots]
+        run = (ObservedRun if observers else Run)(roots, retain_graph, tensors, captured, accumulate, observers)
         running[thread] = run
         run.go()
         if run.callbacks is not None:

@@ -19,6 +19,7 @@ from ndgrad.base.size import as_size
 from ndgrad.base.types import Shape
 from ndgrad.core.cuts import in_words, latest, recent_in_words
 from ndgrad.core.node import AccumulateGrad, Node, Port, edge_of, tick
+from ndgrad.core.observers import follows_tensors
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.ops import ops as functions
@@ -161,7 +162,7 @@ def grad(
     results: list[Any] = []
     for position, (target, value) in enumerate(zip(targets, found, strict=True)):
         if value is not None:
-            results.append(distinct(value, found[:position], pairs) if create_graph else fresh(value, found[:position]))
+            results.append(distinct(value, found[:position], pairs) if isinstance(value, Tensor) else fresh(value, found[:position]))
         elif materialize_grads and isinstance(target, GradientEdge):
             raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
         elif materialize_grads:
@@ -275,7 +276,7 @@ def make_roots(roots: Sequence[Any], cotangents: Any, create_graph: bool) -> lis
             check_scalar(edge, shape, kind)
         if edge is None:
             raise RuntimeError(f"element {position} of tensors does not require grad and does not have a grad_fn{why_cut(root)}")
-        if create_graph:
+        if create_graph or (g is not None and follows_tensors()):
             value: Any = wrap(np.ones(shape, kind)) if g is None else g
         elif g is None:
             value = np.ones(shape, kind) if shape else kind.type(1)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ndgrad.autograd.differences import Function, Moved, as_tuple
+from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.gradients import grad
 from ndgrad.autograd.kinks import examine
 from ndgrad.base.types import Array
@@ -29,6 +30,8 @@ class Options(NamedTuple):
     nondet_tol: float
     check_grad_dtypes: bool
     kinks: bool
+    backward: bool = True
+    forward: bool = False
 
 
 class JacobianCheck:
@@ -43,6 +46,7 @@ class JacobianCheck:
 
     def __init__(self, function: Function, results: Sequence[Tensor], inputs: Sequence[Any], options: Options) -> None:
         self.options = options
+        self.function, self.inputs = function, inputs
         self.results = results
         self.moved = [Moved(function, inputs, at, options.eps) for at, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
         self.targets = [inputs[moved.position] for moved in self.moved]
@@ -58,13 +62,21 @@ class JacobianCheck:
                 raise GradcheckError("Numerical gradient for function expected to be zero")
             return
         numerical = [moved.jacobians(self.wanted, self.results) for moved in self.moved]
-        for i in range(len(self.wanted)):
-            for j, analytical in enumerate(self.analytical(i)):
-                n = numerical[j][i]
-                if not np.allclose(analytical, n, self.options.rtol, self.options.atol):
-                    accepted, note = self.examine(i, j, analytical, n)
-                    if not accepted:
-                        raise GradcheckError(self.mismatch(i, j, analytical, n) + note)
+        if self.options.forward:
+            for j in range(len(self.targets)):
+                for i, analytical in enumerate(self.pushed(j)):
+                    self.compare(i, j, analytical, numerical[j][i], " computed with forward mode")
+        if self.options.backward:
+            for i in range(len(self.wanted)):
+                for j, analytical in enumerate(self.analytical(i)):
+                    self.compare(i, j, analytical, numerical[j][i])
+
+    def compare(self, i: int, j: int, analytical: Array, numerical: Array, how: str = "") -> None:
+        """Raise GradcheckError if two Jacobians of an output and an input differ."""
+        if not np.allclose(analytical, numerical, self.options.rtol, self.options.atol):
+            accepted, note = self.examine(i, j, analytical, numerical)
+            if not accepted:
+                raise GradcheckError(self.mismatch(i, j, analytical, numerical, how) + note)
 
     def floating(self) -> list[int]:
         return [number for number, out in enumerate(self.results) if out._a.dtype.kind in "fc"]
@@ -102,6 +114,39 @@ class JacobianCheck:
                 jacobian[:, column] = np.ravel(gradient._a)
         return found
 
+    # ---------------------------------------------------------------- in forward mode
+    def pushed(self, j: int) -> list[Array]:
+        """The Jacobians of all outputs by one input, each row from one run of the function in forward mode, or from two."""
+        moved = self.moved[j]
+        kinds = [moved.memory.dtype if moved.memory.dtype.kind == "c" else self.results[number]._a.dtype for number in self.wanted]
+        found: list[Array] = [
+            np.zeros((moved.memory.size, self.results[number]._a.size), kind) for number, kind in zip(self.wanted, kinds, strict=True)
+        ]
+        for row, index in enumerate(np.ndindex(moved.memory.shape)):
+            unit = np.zeros_like(moved.memory)
+            unit[index] = 1
+            for jacobian, tangent in zip(found, self.combined(j, [unit] * len(moved.directions)), strict=True):
+                jacobian[row] = tangent
+        return found
+
+    def combined(self, j: int, directions: Sequence[Array]) -> list[Array]:
+        """The tangents of the outputs along a direction, flat; for a complex input along the real and the imaginary axis."""
+        found = self.along(j, directions[0])
+        if len(directions) == 1:
+            return found
+        return [real + 1j * imag for real, imag in zip(found, self.along(j, directions[1] * 1j), strict=True)]
+
+    def along(self, j: int, direction: Array) -> list[Array]:
+        position = self.moved[j].position
+        with dual_level():
+            dual = make_dual(self.inputs[position], wrap(np.asarray(direction, self.moved[j].memory.dtype)))
+            outs = as_tuple(self.function(*self.inputs[:position], dual, *self.inputs[position + 1 :]))
+            tangents = [unpack_dual(outs[number]).tangent for number in self.wanted]
+        return [
+            np.zeros(self.results[number]._a.size) if tangent is None else np.ravel(tangent._a)
+            for number, tangent in zip(self.wanted, tangents, strict=True)
+        ]
+
     # ---------------------------------------------------------------- in random projections
     def fast(self) -> None:
         """Compare one number for each pair of an input and an output, and only where it differs whole Jacobians."""
@@ -116,21 +161,31 @@ class JacobianCheck:
             if any(np.any(np.abs(slopes[number]) > self.options.nondet_tol) for slopes in pushed for number in self.floating()):
                 raise GradcheckError("Numerical gradient for function expected to be zero")
             return
-        outs = [self.results[number] for number in self.wanted]
-        pulled = [self.pulled_twice(out, v[np.newaxis]) for out, v in zip(outs, weights, strict=True)]
-        for j, us in enumerate(along):
-            for i, v in enumerate(weights):
-                vector = pulled[i][j][:, 0]
-                analytical = vector @ us[0] if len(us) == 1 else vector.real @ us[0] + 1j * (vector.imag @ us[1])
-                numerical = (v * pushed[j][self.wanted[i]]).sum()
-                atol = self.options.atol * float(sum(u.sum() for u in us)) * float(v.sum())
-                if not np.allclose(analytical, numerical, self.options.rtol, atol):
-                    self.explain(i, j, np.asarray(analytical), np.asarray(numerical))
+        if self.options.forward:
+            for j, us in enumerate(along):
+                tangents = self.combined(j, [u.reshape(self.moved[j].memory.shape) for u in us])
+                for i, (v, tangent) in enumerate(zip(weights, tangents, strict=True)):
+                    self.compare_projections(i, j, (v * tangent).sum(), (v * pushed[j][self.wanted[i]]).sum(), (v, *us), True)
+        if self.options.backward:
+            outs = [self.results[number] for number in self.wanted]
+            pulled = [self.pulled_twice(out, v[np.newaxis]) for out, v in zip(outs, weights, strict=True)]
+            for j, us in enumerate(along):
+                for i, v in enumerate(weights):
+                    vector = pulled[i][j][:, 0]
+                    analytical = vector @ us[0] if len(us) == 1 else vector.real @ us[0] + 1j * (vector.imag @ us[1])
+                    self.compare_projections(i, j, analytical, (v * pushed[j][self.wanted[i]]).sum(), (v, *us), False)
 
-    def explain(self, i: int, j: int, projected: Array, numerical_projected: Array) -> None:
+    def compare_projections(self, i: int, j: int, analytical: Any, numerical: Any, vectors: tuple[Array, ...], forward: bool) -> None:
+        """Look closer if two projections of Jacobians differ, by the vectors of the output and of the input."""
+        v, *us = vectors
+        atol = self.options.atol * float(sum(u.sum() for u in us)) * float(v.sum())
+        if not np.allclose(analytical, numerical, self.options.rtol, atol):
+            self.explain(i, j, np.asarray(analytical), np.asarray(numerical), forward)
+
+    def explain(self, i: int, j: int, projected: Array, numerical_projected: Array, forward: bool) -> None:
         """Compute the Jacobians whose projections differ, for the message; kinks may turn out to be all that there is."""
         numerical = self.moved[j].jacobians([self.wanted[i]], self.results)[0]
-        analytical = self.analytical(i)[j]
+        analytical = self.pushed(j)[i] if forward else self.analytical(i)[j]
         close = np.allclose(analytical, numerical, self.options.rtol, self.options.atol)
         accepted, note = (False, "") if close else self.examine(i, j, analytical, numerical)
         if accepted:
@@ -138,7 +193,7 @@ class JacobianCheck:
         with np.errstate(all="ignore"):
             difference = wrap(np.asarray(np.max(np.abs(numerical - analytical))))
         raise GradcheckError(
-            self.mismatch(i, j, projected, numerical_projected)
+            self.mismatch(i, j, projected, numerical_projected, " computed with forward mode" if forward else "")
             + "\nThe numbers above are projections of the Jacobians, which fast mode compares. Computed in slow mode they are:\n\n"
             f"Numerical:\n {wrap(numerical)}\nAnalytical:\n{wrap(analytical)}\n\n"
             f"The max per-element difference (slow mode) is: {difference}.\n"
@@ -151,9 +206,9 @@ class JacobianCheck:
         )
 
     # ---------------------------------------------------------------- what is said
-    def mismatch(self, i: int, j: int, analytical: Array, numerical: Array) -> str:
+    def mismatch(self, i: int, j: int, analytical: Array, numerical: Array, how: str) -> str:
         return (
-            f"{self.prefix[i]}Jacobian mismatch for output {i} with respect to input {j},\n"
+            f"{self.prefix[i]}Jacobian{how} mismatch for output {i} with respect to input {j},\n"
             f"numerical:{wrap(numerical)}\nanalytical:{wrap(analytical)}\n"
         )
 

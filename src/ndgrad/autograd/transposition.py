@@ -44,7 +44,7 @@ def transposed(primitive: Primitive, operands: Sequence[Any], tangents: Sequence
         wanted = [dummy for dummy in dummies if dummy is not None]
         found: Sequence[Any] = (None,) * len(wanted)
         if pairs:
-            found = grad([c for c, _ in pairs], wanted, [t for _, t in pairs], allow_unused=True, create_graph=not as_payloads)
+            found = grad([c for c, _ in pairs], wanted, [t for _, t in pairs], allow_unused=True, create_graph=previous and not as_payloads)
     finally:
         modes.set_mode("grad", previous)
     remaining = iter(found)

@@ -18,7 +18,7 @@ from ndgrad.base.quiet import Quiet, quiet_run
 from ndgrad.base.shapes import is_dense
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, backward_name, edge_of, entered, keep_retained
-from ndgrad.core.observers import announce_overwrite, announce_write, announce_written
+from ndgrad.core.observers import announce_overwrite, announce_stand_in, announce_write, announce_written, follows_tensors
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, write_through
@@ -102,8 +102,10 @@ def shadow(tensor: Tensor, copies: bool = False) -> Tensor:
     node = tensor._refresh()
     if node is LEAF or not isinstance(tensor._a, np.ndarray):
         return tensor  # a leaf's edge is the leaf itself; a scalar payload is replaced, never written to
-    if copies or type(modes.current().saved_hooks) is tuple:  # a pack hook may keep what it is given
-        return wrap(tensor._a.copy(), node)
+    if copies or type(modes.current().saved_hooks) is tuple or follows_tensors():  # others may keep what they are given, too
+        copied = wrap(tensor._a.copy(), node)
+        announce_stand_in(tensor, copied)
+        return copied
     out = wrap(tensor._a, node)
     out._v = tensor._v if tensor._v is INFERENCE else tensor._cell()
     return out
@@ -218,7 +220,7 @@ def finish(target: Tensor, out: Tensor, name: str, recording: bool) -> Tensor:
     """After the write: count it, and record where the target's value now comes from."""
     mark_modified(target, name)
     if modes.exceptional:
-        announce_written(target, name)
+        announce_written(target, name, out)
     if not recording:
         return target
     node = out._node

@@ -17,7 +17,7 @@ from ndgrad.base.location import describe, place_of_call
 from ndgrad.base.modes import exceptional
 from ndgrad.base.types import Shape
 from ndgrad.core.freed import Freed, explain
-from ndgrad.core.observers import announce
+from ndgrad.core.observers import announce, announce_restored
 from ndgrad.core.packing import Packed, packing_kind
 from ndgrad.core.saved import saved_attribute, saved_names
 from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
@@ -187,6 +187,13 @@ class Node:
 
     def residual_tensor(self, index: int) -> Any:
         """A residual as a tensor with its place in the graph, for recorded backward passes and for `_saved_*`."""
+        found = self.tensor_again(index)
+        if exceptional and isinstance(found, Tensor):
+            announce_restored(self, index, found)
+        return found
+
+    def tensor_again(self, index: int) -> Any:
+        """The same, of which no observer is told."""
         payload = self.check()[3 * index]
         name = self.residuals[index]
         if payload is None or not hasattr(payload, "dtype"):

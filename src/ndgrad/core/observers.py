@@ -20,6 +20,9 @@ class Observer:
     Those who entered first are innermost: `run` and `pull` of the last one are called first, and call the others by `compute`.
     """
 
+    #: Whether it follows tensors by identity, as forward mode does: a backward then moves tensors, recorded or not.
+    follows_tensors = False
+
     def run(self, primitive: Any, operands: Sequence[Any], params: dict[str, Any], compute: Callable[[], Any]) -> Any:
         """Around the kernel of an operation: returns its payload, or a tuple of them for several outputs."""
         return compute()
@@ -59,8 +62,21 @@ class Observer:
     def overwrites(self, tensor: Any) -> None:
         """The same, once everything is computed and nothing can refuse it any more: the next thing is the write."""
 
-    def written(self, tensor: Any, name: str) -> None:
-        """After the in-place operation of this name, `add_`, is done."""
+    def written(self, tensor: Any, name: str, out: Any) -> None:
+        """After the in-place operation of this name, `add_`, is done: it wrote the value of `out`."""
+
+    def stands_in(self, tensor: Any, stand_in: Any) -> None:
+        """An operation is about to be given another tensor in the place of this one: the same value at this time."""
+
+    def restored(self, node: Any, index: int, tensor: Any) -> None:
+        """A residual of a node has been made a tensor again."""
+
+    def called(self, function: Any, context: Any, args: Sequence[Any], inner: Any, result: Any) -> None:
+        """After a custom function: its context, arguments and outputs, as its forward gave them and as the caller gets them."""
+
+    def suffix(self, tensor: Any) -> str:
+        """What the printed tensor is to say of it."""
+        return ""
 
 
 @contextmanager
@@ -138,7 +154,24 @@ def announce_overwrite(tensor: Any) -> None:
         observer.overwrites(tensor)
 
 
-def announce_written(tensor: Any, name: str) -> None:
+def announce_written(tensor: Any, name: str, out: Any) -> None:
     """Tell this thread's observers that an in-place operation is done."""
     for observer in modes.current().observers:
-        observer.written(tensor, name)
+        observer.written(tensor, name, out)
+
+
+def announce_stand_in(tensor: Any, stand_in: Any) -> None:
+    """Tell them that a tensor stands in for another."""
+    for observer in modes.current().observers:
+        observer.stands_in(tensor, stand_in)
+
+
+def announce_restored(node: Any, index: int, tensor: Any) -> None:
+    """Tell them that a residual has been made a tensor."""
+    for observer in modes.current().observers:
+        observer.restored(node, index, tensor)
+
+
+def follows_tensors() -> bool:
+    """Whether somebody on this thread follows tensors by identity."""
+    return bool(modes.exceptional) and any(observer.follows_tensors for observer in modes.current().observers)

@@ -7,6 +7,7 @@ reverse mode in `ndgrad.autograd`, and copying and pickling in `ndgrad.core`.
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -375,6 +376,7 @@ class Tensor(Attributes, Methods):
             suffixes.append("requires_grad=True")
         elif node is not None:
             suffixes.append(f"grad_fn=<{type(node.node_of()).__name__}>")
+        suffixes += filter(None, [observer.suffix(self) for observer in modes.current().observers])
         return tensor_text(
             np.asarray(self._a), dtype_name=self.dtype.name, default_names=names_left_out(), suffixes=suffixes, label="tensor"
         )
@@ -410,3 +412,30 @@ def modified_by(cell: list[Any]) -> str:
 
 #: Types whose instances the fast lanes may take apart: no transform, no override, just a payload and a node.
 plain: set[type] = {Tensor}
+
+
+if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():
+    # Without a global lock two threads that save a tensor for the first time could each make a version counter, and a later write would go
+    # unnoticed by one of them: there a counter is made when it is first looked at, under a lock.
+    _slot: Any = vars(Tensor)["_v"]
+    _making = threading.RLock()
+
+    class _Counter:
+        """The slot `_v`, never empty."""
+
+        def __get__(self, tensor: Tensor | None, owner: Any = None) -> Any:
+            if tensor is None:
+                return self
+            cell = _slot.__get__(tensor)
+            if cell is None:
+                with _making:
+                    cell = _slot.__get__(tensor)
+                    if cell is None:
+                        cell = [0]
+                        _slot.__set__(tensor, cell)
+            return cell
+
+        def __set__(self, tensor: Tensor, cell: Any) -> None:
+            _slot.__set__(tensor, cell)
+
+    Tensor._v = _Counter()

@@ -53,6 +53,7 @@ from ndgrad.ops import (  # noqa: F401  each fills the table as it is imported
     unary,
     windows,
 )
+from ndgrad.ops import aten as aten
 from ndgrad.ops.data import legacy_new
 from ndgrad.ops.declare import table
 from ndgrad.ops.operators import python_operators

@@ -10,11 +10,13 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.dtypes import as_dtype, int64, numpy_dtype, type_name
+from ndgrad.base.modes import exceptional
 from ndgrad.base.shapes import as_int, check_sizes, sizes_given, wrap_dim, wrap_dims
 from ndgrad.base.storage import address, owner_of
 from ndgrad.base.types import Shape
 from ndgrad.core.inplace import check_recorded, check_target
 from ndgrad.core.node import Node
+from ndgrad.core.observers import announce_stand_in
 from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
 from ndgrad.kernels.striding import dense_empty, strided
 from ndgrad.ops import pieces
@@ -445,6 +447,8 @@ def _becomes(target: Tensor, name: str, overloads: int, view_of: Any, *args: Any
         target._node = out._node
         target._node.__class__ = _in_place_class(type(out._node), overloads)
     mark_modified(target, name)
+    if exceptional:
+        announce_stand_in(out, target)
     if target._view is not None:
         target._view.seen = target._v[0]
     return target

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
+from ndgrad.autograd.duals import Level
 from ndgrad.autograd.gradients import grad
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
@@ -92,8 +93,25 @@ class Case:
         )
 
     def push(self, tangents: Sequence[Any], *, recorded: bool = False) -> list[Any]:
-        """Tangents of the outputs, by pushing through every primitive that the call runs. With `recorded`, on tensors."""
-        known: dict[int, Any] = {id(leaf): wrap(t) if recorded else t for leaf, t in zip(self.leaves, tangents, strict=True)}
+        """Tangents of the outputs: in forward mode, with `recorded` so that they have a history; or by the rules on payloads."""
+        if not recorded and not self.mutates:
+            return self.push_payloads(tangents)
+        level = self.level(tangents)
+        with observing(level), no_recording() if not recorded else nullcontext():
+            outs = self.outputs()
+            found = [level.tangent(out) for out in outs]
+        return [np.zeros_like(np.asarray(out._a)) if t is None else t._a for out, t in zip(outs, found, strict=True)]
+
+    def level(self, tangents: Sequence[Any]) -> Level:
+        """A level at which the leaves have these tangents."""
+        level = Level()
+        for leaf, t in zip(self.leaves, tangents, strict=True):
+            level.set_tangent(leaf, wrap(t))
+        return level
+
+    def push_payloads(self, tangents: Sequence[Any]) -> list[Any]:
+        """The same by pushing bare arrays through every primitive that the call runs."""
+        known: dict[int, Any] = {id(leaf): t for leaf, t in zip(self.leaves, tangents, strict=True)}
         alive: list[Any] = []  # an id means a tensor only as long as the tensor is there
 
         def watch(primitive: Primitive, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], out: Any) -> None:
@@ -102,34 +120,19 @@ class Case:
             if not any(t is not None for t in given):
                 return
             with unobserved():
-                if recorded:
-                    results = push_any(primitive, [in_dtype_of(x, p) for x, p in zip(operands, payloads, strict=True)], given, params, out)
-                else:
-                    bare = out._a if primitive.outputs == 1 else tuple(y._a for y in out)
-                    results = push_any(primitive, payloads, given, params, bare)
+                results = push_any(primitive, payloads, given, params, out._a if primitive.outputs == 1 else tuple(y._a for y in out))
             for y, t in zip((out,) if primitive.outputs == 1 else out, (results,) if primitive.outputs == 1 else results, strict=True):
                 if t is not None:
                     known[id(y)] = t
 
         with observing(Watch(watch)):
             outs = self.outputs()
-        found = [known.get(id(out)) for out in outs]
-        return [
-            np.zeros_like(np.asarray(out._a)) if t is None else t._a if isinstance(t, Tensor) else t
-            for out, t in zip(outs, found, strict=True)
-        ]
+        return [np.zeros_like(np.asarray(out._a)) if known.get(id(out)) is None else known[id(out)] for out in outs]
 
 
 def is_in_place(name: str) -> bool:
     """Whether the operation writes into its first argument, by PyTorch's naming."""
     return name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
-
-
-def in_dtype_of(x: Any, payload: Any) -> Any:
-    """An operand as its kernel saw it."""
-    if isinstance(x, Tensor):
-        return x if x._a.dtype == payload.dtype else x.to(wrap(payload).dtype)
-    return x
 
 
 def flatten(value: Any) -> list[Tensor]:

@@ -26,6 +26,7 @@ from ndgrad.base.dtypes import (
 )
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Array
+from ndgrad.core.observers import observing
 from ndgrad.core.primitive import ELEMENTWISE, FLOAT, KEEP, NONDIFFERENTIABLE
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops.declare import Entry, table
@@ -98,6 +99,30 @@ def check_jvp(case: Case) -> None:
                 )
             how = "recorded" if recorded else "raw"
             require_close(case, f"the {how} tangent (operands with one: {subset})", all_reals(found), expected)
+
+
+def check_forward_over_reverse(case: Case) -> None:
+    """The tangents of gradients in forward mode against the double backward, by one inner product."""
+    outs = case.outputs()
+    cotangents = random_like([out._a for out in outs], 4)
+    tangents, weights = random_like(case.arrays, 3), random_like(case.arrays, 5)
+    level = case.level(tangents)
+    with observing(level):
+        gradients = case.pull(cotangents)
+        pushed = [level.tangent(g) for g in gradients]
+    assert not any(g.requires_grad for g in gradients)
+    forward = sum(inner(w, t._a) for w, t in zip(weights, pushed, strict=True) if t is not None)
+    recorded = [(g, wrap(w)) for g, w in zip(case.pull(cotangents, create_graph=True), weights, strict=True) if g.requires_grad]
+    second: Any = ()
+    if recorded:
+        second = grad([g for g, _ in recorded], case.leaves, [w for _, w in recorded], materialize_grads=True)
+    reverse = sum(inner(t, g._a) for t, g in zip(tangents, second, strict=bool(recorded)))
+    require_close(case, "the tangent of the gradient", np.asarray(forward), np.asarray(reverse), 1e-8, 1e-9)
+
+
+def inner(a: Any, b: Any) -> Any:
+    """The inner product of arrays, complex numbers taken as pairs of real ones."""
+    return np.vdot(as_pairs(np.asarray(a)), as_pairs(np.asarray(b)))
 
 
 def check_double_backward(case: Case) -> None:

@@ -278,7 +278,7 @@ class Recorder(Observer):
         if not self.off:
             self.writing[len(self.open)] = (id(tensor), perf_counter_ns(), len(self.ranges))
 
-    def written(self, tensor: Any, name: str) -> None:
+    def written(self, tensor: Any, name: str, out: Any) -> None:
         """Make one range of an in-place operation and of what it was computed by."""
         target, start, first = self.writing.pop(len(self.open), (0, 0, 0))
         if target != id(tensor):

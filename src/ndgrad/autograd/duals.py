@@ -1,0 +1,203 @@
+"""Forward mode: a level knows the tangents of tensors, and pushes them through every operation on its thread.
+
+A level is an observer, so that where there is none nobody pays. Tangents are tensors. They are pushed while only the levels that entered
+before are watching; so the tangents of one level can have tangents of another, and be recorded like anything else.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ndgrad.autograd.transposition import push_any
+from ndgrad.base import modes
+from ndgrad.core.node import Node
+from ndgrad.core.observers import Observer
+from ndgrad.core.primitive import Primitive
+from ndgrad.core.tensor import LEAF, Tensor, wrap
+from ndgrad.core.views import replay_steps
+from ndgrad.ops import ops as functions
+
+#: What the derivative of an in-place function must be as well.
+IN_PLACE = (
+    "An inplace custom Function is not modifying the forward mode gradients inplace. If the forward is modifying an input inplace, then "
+    "the jvp function must modify the corresponding gradient inplace."
+)
+SIZE = (
+    "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not supported. Tensor is of size "
+    "{} while the given forward gradient is of size {}."
+)
+
+
+class Level(Observer):
+    """The tangents of one level, by the tensors that have one; a tensor that is not among them has tangent zero."""
+
+    follows_tensors = True
+
+    def __init__(self) -> None:
+        self.tangents: dict[int, tuple[Any, Tensor]] = {}
+        #: The tangents of what nodes have saved: by node and number of the residual.
+        self.residuals: weakref.WeakKeyDictionary[Node, dict[int, Tensor]] = weakref.WeakKeyDictionary()
+
+    def tangent(self, tensor: Tensor) -> Tensor | None:
+        """The tangent of a tensor; None stands for zero."""
+        found = self.tangents.get(id(tensor))
+        return None if found is None else found[1]
+
+    def set_tangent(self, tensor: Tensor, tangent: Tensor) -> None:
+        """Give a tensor a tangent, which is forgotten with it."""
+        key, tangents = id(tensor), self.tangents
+        tangents[key] = (weakref.ref(tensor, lambda dead: tangents.pop(key, None)), tangent)
+
+    def clear(self) -> None:
+        """Forget all tangents."""
+        self.tangents.clear()
+        self.residuals.clear()
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """While only those watch who entered before this level."""
+        observers = modes.current().observers
+        previous = modes.set_mode("observers", observers[: observers.index(self)])
+        try:
+            yield
+        finally:
+            modes.set_mode("observers", previous)
+
+    # ---------------------------------------------------------------- operations
+    def done(self, primitive: Primitive, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], result: Any) -> None:
+        if modes.is_inference_mode_enabled():
+            return
+        tangents = [self.tangent(x) if isinstance(x, Tensor) else None for x in operands]
+        if all(tangent is None for tangent in tangents):
+            return
+        outs: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
+        with self.outside():
+            given = [in_dtype_of(x, payload) for x, payload in zip(operands, payloads, strict=True)]
+            pushed = push_any(primitive, given, tangents, params, result)
+        for out, tangent in zip(outs, pushed if isinstance(result, tuple) else (pushed,), strict=True):
+            if tangent is not None and out._a.dtype.kind in "fc":
+                self.set_tangent(out, tangent)
+        if outs[0]._node is not None and outs[0]._node is not LEAF:
+            self.note_residuals(outs[0]._node.node_of(), primitive, operands, outs)
+
+    def note_residuals(self, node: Any, primitive: Primitive, operands: Sequence[Any], outs: tuple[Any, ...]) -> None:
+        """Remember the tangents of what a new node has saved, for a backward that is to be differentiated forward."""
+        if node.saved is None or getattr(node, "primitive", None) is not primitive:
+            return
+        for index, (is_output, position) in enumerate(primitive.sources):
+            source = outs[position] if is_output else operands[position]
+            tangent = self.tangent(source) if isinstance(source, Tensor) else None
+            if tangent is not None:
+                self.residuals.setdefault(node, {})[index] = tangent
+
+    def restored(self, node: Any, index: int, tensor: Any) -> None:
+        known = self.residuals.get(node)
+        if known is not None and index in known:
+            self.set_tangent(tensor, known[index])
+
+    def stands_in(self, tensor: Any, stand_in: Any) -> None:
+        tangent = self.tangent(tensor)
+        if tangent is not None:  # a copy, as the stand-in is: the tangent itself will be written to
+            with self.outside():
+                self.set_tangent(stand_in, tangent.clone())
+
+    def written(self, tensor: Any, name: str, out: Any) -> None:
+        """The tangent is written to as its tensor was, because views of it are the tangents of views."""
+        own, new = self.tangent(tensor), self.tangent(out)
+        if own is None and new is None:
+            return
+        with self.outside():
+            if own is None:
+                own = self.tangent_to_write(tensor)
+            if new is None:
+                own.zero_()
+            else:
+                own.copy_(new)
+
+    def tangent_to_write(self, tensor: Tensor) -> Tensor:
+        """A tangent for a tensor that has none yet: for a view, the view of its base's."""
+        view = tensor._view
+        base = tensor if view is None else view.base
+        tangent = self.tangent(base)
+        if tangent is None:
+            tangent = functions.zeros_like(wrap(base._a))
+            self.set_tangent(base, tangent)
+        if view is not None:
+            tangent = replay_steps(tangent, view.steps)
+            self.set_tangent(tensor, tangent)
+        return tangent
+
+    def suffix(self, tensor: Any) -> str:
+        tangent = self.tangent(tensor)
+        return "" if tangent is None else f"tangent={tangent!r}"
+
+    # ---------------------------------------------------------------- custom functions
+    def called(self, function: Any, context: Any, args: Sequence[Any], inner: Any, result: Any) -> None:
+        """Call the user's `jvp` and check what it gives."""
+        tangents = [self.tangent(value) if isinstance(value, Tensor) else None for value in args]
+        if all(tangent is None for tangent in tangents) or modes.is_inference_mode_enabled():
+            return
+        if context.node_of().materializes:
+            tangents = [zero_if_missing(value, tangent) for value, tangent in zip(args, tangents, strict=True)]
+        with self.outside():
+            given = context.apply_jvp(*tangents)
+        found = given if isinstance(given, tuple) else (given,)
+        outs: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
+        if len(found) != len(outs):
+            raise RuntimeError(
+                f"Function's jvp returned an invalid number of forward gradients (expected {len(outs)} but got {len(found)}): "
+                f"{function.__name__}.jvp must return one for each output of forward"
+            )
+        raws: tuple[Any, ...] = inner if isinstance(inner, tuple) else (inner,)
+        for number, (out, raw_out, tangent) in enumerate(zip(outs, raws, found, strict=True)):
+            if tangent is None:
+                continue
+            if not isinstance(tangent, Tensor):
+                raise RuntimeError(f"expected Variable or None (got {type(tangent).__name__}) for grad output {number}.")
+            if not isinstance(out, Tensor) or out._a.dtype.kind not in "fc":
+                continue
+            if tangent._a.shape != out._a.shape:
+                raise RuntimeError(SIZE.format(list(out._a.shape), list(tangent._a.shape)))
+            self.check_sharing(args, tangents, out, raw_out, tangent)
+            self.set_tangent(out, tangent)
+        node = context.node_of()
+        for index, kept in enumerate(getattr(node.saved, "tensors", ())):
+            source = outs[kept] if isinstance(kept, int) else kept
+            tangent = self.tangent(source) if isinstance(source, Tensor) else None
+            if tangent is not None:
+                self.residuals.setdefault(node, {})[index] = tangent
+
+    def check_sharing(self, args: Sequence[Any], tangents: list[Any], out: Tensor, inner: Any, tangent: Tensor) -> None:
+        """Refuse a tangent with memory of its own where the output shares an input's, and would be changed with it."""
+        for value, before in zip(args, tangents, strict=True):
+            if not isinstance(value, Tensor):
+                continue
+            if inner is value and out is value:
+                if tangent is not before:
+                    raise RuntimeError(IN_PLACE)
+            elif inner is value:
+                if tangent._view is None:
+                    raise RuntimeError(
+                        "A custom Function's forward is returning a view (or an input as-is) but the jvp is not returning a view. Return "
+                        "tangent.view_as(tangent), so that the tangent changes with the output."
+                    )
+            elif out._view is not None and out._view.base is (value if value._view is None else value._view.base):
+                view = tangent._view
+                if view is None or before is None or view.base is not (before if before._view is None else before._view.base):
+                    raise RuntimeError("A custom Function is returning a view but the jvp is not returning a view of the given grad input.")
+
+
+def zero_if_missing(value: Any, tangent: Tensor | None) -> Tensor | None:
+    """The tangent of an argument, where it can have one: zeros if it has none."""
+    if tangent is not None or not isinstance(value, Tensor) or value._a.dtype.kind not in "fc":
+        return tangent
+    zeros: Tensor = functions.zeros_like(wrap(value._a))
+    return zeros
+
+
+def in_dtype_of(x: Any, payload: Any) -> Any:
+    """An operand in the dtype in which its kernel saw it."""
+    return x if not isinstance(x, Tensor) or x._a.dtype == payload.dtype else x.to(wrap(payload).dtype)
