@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from ndgrad.autograd.custom_calls import bind_defaults, call_function, positional
 from ndgrad.autograd.custom_nodes import CustomNode, Face, delay_error
-from ndgrad.autograd.grad_modes import no_grad
+from ndgrad.autograd.grad_mode import no_grad
 from ndgrad.base import modes
 from ndgrad.core.tensor import Tensor
 

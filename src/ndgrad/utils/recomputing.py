@@ -23,7 +23,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
-from ndgrad.autograd.grad_modes import enable_grad
+from ndgrad.autograd.grad_mode import enable_grad
 from ndgrad.autograd.saving import refuse_change, saved_tensors_hooks, unchanged
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype

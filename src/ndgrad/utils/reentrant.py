@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ndgrad.autograd.function import Function
-from ndgrad.autograd.grad_modes import enable_grad, no_grad
+from ndgrad.autograd.grad_mode import enable_grad, no_grad
 from ndgrad.autograd.gradients import backward
 from ndgrad.core.freed import running
 from ndgrad.core.tensor import LEAF, Tensor
