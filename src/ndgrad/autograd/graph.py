@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from ndgrad.autograd.inventory import graph_size as graph_size
-from ndgrad.autograd.inventory import live_graphs as live_graphs
-from ndgrad.autograd.inventory import saved_report as saved_report
+from ndgrad.autograd.inspection.inventory import graph_size as graph_size
+from ndgrad.autograd.inspection.inventory import live_graphs as live_graphs
+from ndgrad.autograd.inspection.inventory import saved_report as saved_report
 from ndgrad.autograd.line_tracking import trace_lines as trace_lines
 from ndgrad.autograd.multi_grad_hooks import register_multi_grad_hook as register_multi_grad_hook
 from ndgrad.autograd.saving import allow_mutation_on_saved_tensors as allow_mutation_on_saved_tensors

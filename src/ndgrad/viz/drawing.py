@@ -6,7 +6,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ndgrad.autograd.naming import names_from
+from ndgrad.autograd.inspection.naming import names_from
 from ndgrad.base.location import users_frame
 from ndgrad.viz.markup import draw_dot, draw_mermaid
 from ndgrad.viz.page import draw_page

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ndgrad.autograd.custom_nodes import CustomNode
-from ndgrad.autograd.naming import Names, names_from
+from ndgrad.autograd.inspection.naming import Names, names_from
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.location import users_frame
 from ndgrad.base.storage import owner_of

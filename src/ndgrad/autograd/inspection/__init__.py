@@ -1,0 +1,1 @@
+"""Looking at graphs from outside: what they hold, what the program calls it, and when a backward begins."""
