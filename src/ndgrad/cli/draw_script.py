@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ndgrad.autograd.inspection.observing import first_backward
 from ndgrad.base.location import users_frame
 from ndgrad.cli.run_script import Stopped, run_command
 from ndgrad.viz.drawing import Drawing, format_of, graph
+from ndgrad.viz.observing import first_backward
 
 USAGE = (
     "ndgrad graph [-h] [-o FILE] [--unfolded] [--saved] [--keep-going] SCRIPT [ARGS...] [-o FILE]\n"

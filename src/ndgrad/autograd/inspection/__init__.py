@@ -1,1 +1,1 @@
-"""Looking at graphs from outside: what they hold, what the program calls it, and when a backward begins."""
+"""Looking at graphs: what they hold, and what the program calls that."""
