@@ -25,7 +25,7 @@ from ndgrad.base.quiet import begin_quiet, end_quiet
 from ndgrad.core.freed import Freed, running
 from ndgrad.core.node import Node, Port, accumulator, tick
 from ndgrad.core.observers import follows_tensors, observed_pull, observing
-from ndgrad.core.tensor import LEAF, Tensor, wrap
+from ndgrad.core.tensor import LEAF, Tensor, new, wrap
 
 ndarray = np.ndarray
 next_task = count().__next__
@@ -121,10 +121,7 @@ def run_backward(
         if run.callbacks is not None:
             run.call_back()
     finally:
-        if around is None:
-            running.pop(thread, None)
-        else:
-            running[thread] = around
+        running[thread] = around
         if outside is None:
             modes.exceptional.pop(thread, None)
         else:
@@ -138,14 +135,19 @@ def run_backward(
 
 def leave_freed() -> Freed:
     """What the nodes that a traversal frees are left with: it says when and where that was."""
+    freed = new(Freed)
+    freed.newest = tick()
     try:
         frame = caller(4)  # the user's, if this function was called by `Run.go`, and that by way of `tensor_backward`
         code = frame.f_code
         if code.co_filename in outside and tracing.on:
-            return Freed((tick(), code, frame.f_lasti))
+            freed.code, freed.lasti = code, frame.f_lasti
+            return freed
     except ValueError:  # a thread that began with `backward` itself has fewer frames
-        return Freed((tick(), *NOWHERE))
-    return Freed((tick(), *place_of_call(3)))
+        freed.code, freed.lasti = NOWHERE
+        return freed
+    freed.code, freed.lasti = place_of_call(3)
+    return freed
 
 
 def _key(edge: Any) -> Any:

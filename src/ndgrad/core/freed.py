@@ -4,33 +4,37 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Iterator
+from types import CodeType
 from typing import Any
 
 from ndgrad.base.location import NOWHERE, Place, describe, place
 
-#: The backward that each thread is running, the innermost one: an object of the engine's, with `roots`, pairs of the edges that it began
-#: at and their g, and `order`, its nodes; where observers watch, also `starts`, the nodes it began at, the `node` whose turn it is, and
-#: `notes` that they may leave there.
+#: The backward that each thread is running, the innermost one, or None: an object of the engine's, with `roots`, pairs of the edges
+#: that it began at and their g, and `order`, its nodes; where observers watch, also `starts`, the nodes it began at, the `node` whose
+#: turn it is, and `notes` that they may leave there.
 running: dict[int, Any] = {}
 
 
-class Freed(tuple[Any, ...]):
+class Freed:
     """Stands in a node for its residuals, once a backward has used them up: one for each call of backward.
 
-    Whoever reads it as residuals finds that they are stale, so no pull has to ask for it, and the error is told which it is. It is made
-    of the number that nodes had reached when the backward began, and the place where that was called.
+    Whoever reads it as residuals finds that they are stale, so no pull has to ask for it, and the error is told which it is.
+
+    Attributes
+    ----------
+    newest : the number that nodes had reached when the backward began.
+    code, lasti : where it was called.
     """
 
-    __slots__ = ()
+    __slots__ = ("code", "lasti", "newest")
 
-    @property
-    def newest(self) -> int:
-        found: int = tuple.__getitem__(self, 0)
-        return found
+    newest: int
+    code: CodeType | None
+    lasti: int
 
     @property
     def place(self) -> Place:
-        return tuple.__getitem__(self, 1), tuple.__getitem__(self, 2)
+        return self.code, self.lasti
 
     # a residual is a payload, a version cell and a version; the cell's first entry must be equal to the version
     def __iter__(self) -> Iterator[Any]:
@@ -38,6 +42,9 @@ class Freed(tuple[Any, ...]):
 
     def __getitem__(self, index: Any) -> Any:
         return self
+
+    def __len__(self) -> int:
+        return 3
 
     def __eq__(self, other: object) -> bool:
         return False

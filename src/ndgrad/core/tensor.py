@@ -17,7 +17,7 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import cpp_name, dtype, names_left_out, type_name
 from ndgrad.base.dtypes import dtype as dtype_type
-from ndgrad.base.location import describe, place_of_call
+from ndgrad.base.location import NOWHERE, describe, place, tracing
 from ndgrad.base.storage import address
 from ndgrad.base.types import Array, Payload
 from ndgrad.core.attributes import Attributes
@@ -402,7 +402,7 @@ def mark_modified(tensor: Tensor, name: str) -> None:
         tensor._v = [1]
     elif cell is not INFERENCE:
         cell[0] += 1
-        cell[1:4] = (name, *place_of_call())
+        cell[1:4] = (name, *(place() if tracing.on else NOWHERE))
 
 
 def modified_by(cell: list[Any]) -> str:
