@@ -21,6 +21,8 @@ from ndgrad.ops.declare import table
 Index = tuple[int, ...]
 #: What error messages call the parameters of a kernel.
 TITLES = {"x": "input", "y": "other", "out": "the result"}
+#: What to do about a gradient that was infinite before: anomaly mode looks for NaN alone.
+STOPS = "autograd.check_numerics() stops where the first infinity arises."
 
 
 def payload_of(value: Any) -> Any:
@@ -160,6 +162,9 @@ def explain_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any
         return text + explain_element(node, g, position, bad, index)
     if not np.any(g):
         return f"{text}\nThe gradient that came in was exactly 0 everywhere, and the derivative of {name} is not finite here."
+    infinite = np.isinf(g)
+    if np.any(infinite):
+        return f"{text}\nThe gradient that came in was {g[first_place(infinite)]}{place_text(infinite)}. {STOPS}"
     return text
 
 
@@ -183,5 +188,5 @@ def explain_element(node: Node, g: Any, position: int, bad: Any, index: Index) -
     if not np.isfinite(here):
         return f"\nThe derivative of {name} is {here} there."
     if not np.isfinite(came):
-        return f"\nThe gradient that came in was {came} there, and the derivative of {name} is {here}."
+        return f"\nThe gradient that came in was {came} there, and the derivative of {name} is {here}. {STOPS}"
     return ""

@@ -169,6 +169,10 @@ def measure(nodes: Iterable[Node], leaves: list[Tensor]) -> GraphSize:
 
 
 # ---------------------------------------------------------------- the report
+#: How many rows a report prints when it is not asked for more.
+ROWS = 40
+
+
 class SavedRow:
     """One saved tensor.
 
@@ -199,7 +203,7 @@ class SavedRow:
 
 
 class SavedReport(list[SavedRow]):
-    """The rows of a `saved_report`; prints as a table.
+    """The rows of a `saved_report`; prints as a table of those that hold most.
 
     Attributes
     ----------
@@ -211,18 +215,29 @@ class SavedReport(list[SavedRow]):
     of_leaves: int = 0
 
     def __str__(self) -> str:
+        return self.table(ROWS)
+
+    __repr__ = __str__
+
+    def table(self, rows: int | None = None) -> str:
+        """All rows as text; or so many, those that add most to the total, and what the others add."""
+        shown: list[SavedRow] = self
+        if rows is not None and len(self) > rows:
+            largest = {row.number for row in sorted(self, key=lambda row: -row.counted)[:rows]}
+            shown = [row for row in self if row.number in largest]
         head = ("", "op", "saved", "shape", "dtype", "bytes", "line", "shared with")
-        body = [row_cells(row) for row in self]
+        body = [row_cells(row) for row in shown]
         widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
         lines = []
         for cells in (head, *body):
             pairs = enumerate(zip(cells, widths, strict=True))
             lines.append("  ".join(cell.rjust(width) if at in (0, 5) else cell.ljust(width) for at, (cell, width) in pairs).rstrip())
+        if len(shown) < len(self):
+            rest = self.total - sum(row.counted for row in shown)
+            lines.append(f"... {len(self) - len(shown):,} more rows with {amount(rest)} of their own: print(report.table()) shows them")
         count = "1 saved tensor keeps" if len(self) == 1 else f"{len(self):,} saved tensors keep"
         leaves = f"; {amount(self.of_leaves)} more belong to leaves" if self.of_leaves else ""
         return "\n".join([*lines, f"{count} {amount(self.total)} alive{leaves}"])
-
-    __repr__ = __str__
 
 
 def row_cells(row: SavedRow) -> tuple[str, ...]:

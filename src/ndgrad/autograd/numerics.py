@@ -181,7 +181,7 @@ def refuse_result(primitive: Primitive, result: Tensor, bad: Any, payloads: list
 def refuse_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any) -> NoReturn:
     """Say which gradient is bad and how it came about."""
     raise NumericsError(
-        f"{node.name()} gave {cotangent[first_place(bad)]}{place_text(bad)}.\n{explain_gradient(node, g, position, cotangent, bad)}",
+        f"{node.name()} gave {cotangent[first_place(bad)]}.\n{explain_gradient(node, g, position, cotangent, bad)}",
         operation(node),
         node.where(),
         first_place(bad),

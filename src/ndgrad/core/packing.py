@@ -27,7 +27,8 @@ class Packed:
         """The residual, as the unpack hook gives it."""
         found = self.unpack(self.value)
         if not isinstance(found, Tensor):
-            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(found).__name__}")
+            name = f"{'numpy.' * (type(found).__module__ == 'numpy')}{type(found).__name__}"
+            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {name}")
         if found._a.shape != self.shape:
             raise RuntimeError(
                 f"a saved tensor of shape {list(self.shape)} came back from its unpack hook with shape {list(found._a.shape)}"
