@@ -211,3 +211,16 @@ def test_live_graphs_names_who_holds_them():
     assert "3 nodes, 4 KB; held by total" in str(largest)
     del total, history, found, largest
     assert len(live_graphs()) == before
+
+
+def test_live_graphs_asks_nothing_of_foreign_objects():
+    class Lazy:
+        @property
+        def __class__(self):
+            raise AssertionError("somebody asked")
+
+    def keep(lazy=Lazy()):  # noqa: B008  # held, but by no variable that is looked into for names
+        return lazy
+
+    live_graphs()
+    assert type(keep()) is Lazy

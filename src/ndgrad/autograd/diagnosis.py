@@ -14,6 +14,7 @@ from ndgrad.base.shapes import expands
 from ndgrad.base.types import Shape
 from ndgrad.core.freed import running
 from ndgrad.core.node import Node, Port, plain_name, without_suffix
+from ndgrad.core.packing import Packed
 from ndgrad.core.primitive import ELEMENTWISE, MULTILINEAR, Primitive
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.declare import table
@@ -130,11 +131,22 @@ def zero_maker(node: Node, index: Index) -> str | None:
     return None
 
 
-def slope(node: Node, g: Any, position: int) -> Any:
-    """The local derivative of an elementwise operation with respect to one operand, in all places."""
+def saved_values(node: Any) -> Any:
+    """What a node of a primitive saved, three entries for each residual: as it was just unpacked, where there are hooks for that."""
+    here = running.get(get_ident())
+    if here is not None and here.unpacked[0] is node:
+        return here.unpacked[1]
+    return node.saved if isinstance(node.saved, (tuple, list)) else ()
+
+
+def slope(node: Any, g: Any, position: int) -> Any:
+    """The local derivative of an elementwise operation with respect to one operand, in all places; None if it is not known any more."""
     parents = tuple(edge if number == position else None for number, edge in enumerate(node.parents))
+    values = saved_values(node)
+    if any(type(value) is Packed for value in values):
+        return None
     with Quiet():
-        return node.pull(np.ones_like(g)[()], parents)[position]
+        return node.pull_values(values, np.ones_like(g)[()], parents)[position]
 
 
 def explain_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any) -> str:
@@ -149,7 +161,7 @@ def explain_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any
     if alike or is_elementwise(node):
         came = value_at(g, index, shape)
         values += [f"incoming gradient = {came}"] if came is not None else []
-    saved = node.saved if primitive is not None and isinstance(node.saved, (tuple, list)) else ()
+    saved = saved_values(node) if primitive is not None else ()
     for residual, payload in zip(node.residuals, saved[::3], strict=False):
         own = residual == primitive.operands[min(position, len(primitive.operands) - 1)] or (alike and residual == "out")
         known = value_at(payload, index, shape) if own or is_elementwise(node) else None
@@ -174,7 +186,7 @@ def explain_element(node: Node, g: Any, position: int, bad: Any, index: Index) -
     if g[index] != g[index]:
         return "\nThe gradient that came in was already nan there."
     factor = slope(node, g, position)
-    if factor.shape != g.shape:
+    if factor is None or factor.shape != g.shape:
         return ""
     here, came = factor[index], g[index]
     if came == 0 and not np.isfinite(here):

@@ -236,7 +236,8 @@ class Run:
             if extra is not None:
                 g = before_node(node, g, create_graph)
                 if (g is None or (node.outputs != 1 and all(value is None for value in g))) and not node.keeps_missing:
-                    self.pass_by(node)  # a hook has taken the gradient away
+                    after_node(node, (None,) * len(node.parents), g, create_graph)  # a hook has taken the gradient away
+                    self.pass_by(node)
                     continue
             if node.outputs != 1:  # what nothing came back from is zero to the rule, and None to who asks
                 arrived, g = g, fill_missing(node, g, create_graph)
@@ -491,6 +492,7 @@ class ObservedRun(Run):
         self.node: Node | None = None
         self.unfinished: Tensor | None = None
         self.notes: dict[Any, Any] = {}  # of the observers
+        self.unpacked: tuple[Any, Any] = (None, ())
 
     def go(self) -> None:
         try:

@@ -324,9 +324,11 @@ def live_graphs() -> list[LiveGraph]:
     Graphs that share a part count it each.
     """
     objects = gc.get_objects()
-    nodes = [each for each in objects if isinstance(each, Node) and hasattr(each, "parents") and not isinstance(each, AccumulateGrad)]
-    tensors = [each for each in objects if isinstance(each, Tensor)]
-    del objects
+    # by type: `isinstance` asks an object that it does not know for its `__class__`, which runs the code of others' lazy objects
+    faces_too = [each for each in objects if issubclass(type(each), Node)]
+    nodes = [each for each in faces_too if hasattr(each, "parents") and not isinstance(each, AccumulateGrad)]
+    tensors = [each for each in objects if issubclass(type(each), Tensor)]
+    del objects, faces_too
     inner = {id(edge.node_of()) for node in nodes for edge in node.parents if edge is not None and not isinstance(edge, Tensor)}
     called = names_from(None, caller(), outwards=True)
     holders: dict[int, list[str]] = {}

@@ -7,12 +7,12 @@ import threading
 from _thread import get_ident
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ndgrad.autograd.handles import RemovableHandle
 from ndgrad.autograd.hooks import register_hook
 from ndgrad.core.freed import running
-from ndgrad.core.node import edge_of
+from ndgrad.core.node import Port, edge_of
 from ndgrad.core.tensor import Tensor
 
 
@@ -96,7 +96,9 @@ class Waiting:
     """The gradients that have arrived, for each backward that is running, and how many more will."""
 
     def __init__(self, tensors: Sequence[Tensor], fn: Callable[[Any], None]) -> None:
-        self.edges = [edge_of(tensor) for tensor in tensors]
+        edges = [edge_of(tensor) for tensor in tensors]
+        # weakly, for the nodes have hooks that lead here
+        self.ends: list[ref[Any]] = [ref(edge.node if type(edge) is Port else edge) for edge in edges]
         self.fn = fn
         self.lock = threading.Lock()
         self.state: WeakKeyDictionary[Any, tuple[list[Any], list[int]]] = WeakKeyDictionary()
@@ -106,7 +108,8 @@ class Waiting:
         with self.lock:
             state = self.state.get(run)
             if state is None:
-                state = self.state[run] = [None] * len(self.edges), [sum(map(run.will_reach, self.edges))]
+                ends = [end() for end in self.ends]
+                state = self.state[run] = [None] * len(ends), [sum(end is not None and run.will_reach(end) for end in ends)]
             found, left = state
             found[position] = g
             left[0] -= 1

@@ -6,7 +6,7 @@ import itertools
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
@@ -147,7 +147,13 @@ class Node:
         """What each gradient that the node receives looks like."""
         if self.outputs == 1:
             return (InputMetadata(self.shape, self.dtype),)
-        return tuple(InputMetadata(shape, kind) for shape, kind in zip(self.shape, self.dtype, strict=True))
+        return tuple(InputMetadata(self.shape[number], self.dtype[number]) for number in self.shown_outputs())
+
+    def shown_outputs(self) -> Sequence[int]:
+        """The outputs that users are told of as the node's, which have gradients: not the indices that `max` gives."""
+        if self.outputs == 1:
+            return (0,)
+        return [number for number, kind in enumerate(self.dtype) if kind is None or kind.kind in "fc"]
 
     @property
     def requires_grad(self) -> bool:
