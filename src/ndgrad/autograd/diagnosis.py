@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from _thread import get_ident
 from typing import Any
 
 import numpy as np
@@ -90,7 +89,7 @@ def listed(values: list[str]) -> str:
 def note_zeros(node: Node, g: Any, cotangents: tuple[Any, ...]) -> None:
     """Remember in which places this node was the one that made the gradient 0, for the sake of the nodes that run after it."""
     primitive = getattr(node, "primitive", None)
-    here = running.get(get_ident())
+    here = running()
     if primitive is None or here is None or node.outputs != 1:
         return
     came = payload_of(g) != 0
@@ -108,7 +107,7 @@ def note_zeros(node: Node, g: Any, cotangents: tuple[Any, ...]) -> None:
 
 def zero_maker(node: Node, index: Index) -> str | None:
     """Which operation above a node sent it a 0: the nearest one that was noted, by a way on which an index keeps its meaning."""
-    here = running.get(get_ident())
+    here = running()
     if here is None:
         return None
     consumers: dict[Node, list[tuple[Node, int]]] = {}
@@ -133,7 +132,7 @@ def zero_maker(node: Node, index: Index) -> str | None:
 
 def saved_values(node: Any) -> Any:
     """What a node of a primitive saved, three entries for each residual: as it was just unpacked, where there are hooks for that."""
-    here = running.get(get_ident())
+    here = running()
     if here is not None and here.unpacked[0] is node:
         return here.unpacked[1]
     return node.saved if isinstance(node.saved, (tuple, list)) else ()

@@ -22,7 +22,7 @@ from ndgrad.autograd.hooks import accumulation_lock, after_accumulation, after_n
 from ndgrad.base import modes
 from ndgrad.base.location import NOWHERE, caller, outside, place_of_call, tracing
 from ndgrad.base.quiet import begin_quiet, end_quiet
-from ndgrad.core.freed import Freed, running
+from ndgrad.core.freed import Freed, traversals
 from ndgrad.core.node import Node, Port, accumulator, tick
 from ndgrad.core.observers import follows_tensors, observed_pull, observing
 from ndgrad.core.tensor import LEAF, Tensor, new, wrap
@@ -103,7 +103,7 @@ def run_backward(
         captured = dict.fromkeys(((_key(edge), edge.output_nr) for edge in inputs), None)
     # restored without a call of Python code, so that not even a KeyboardInterrupt can leave the thread in the wrong mode
     thread = get_ident()
-    outside, around = modes.exceptional.get(thread), running.get(thread)
+    outside = modes.exceptional.get(thread)
     quiet: Any = None
     try:
         if outside is None and not create_graph:
@@ -116,12 +116,10 @@ def run_backward(
         if observers and not create_graph and follows_tensors():
             tensors, roots = True, [(edge, g if isinstance(g, Tensor) else wrap(g)) for edge, g in roots]
         run = (ObservedRun if observers else Run)(roots, retain_graph, tensors, captured, accumulate, observers)
-        running[thread] = run
         run.go()
         if run.callbacks is not None:
             run.call_back()
     finally:
-        running[thread] = around
         if outside is None:
             modes.exceptional.pop(thread, None)
         else:
@@ -512,3 +510,6 @@ class ObservedRun(Run):
         self.unfinished = leaf
         super().finish_leaf(leaf)
         self.unfinished = None
+
+
+traversals.update(function.__code__ for function in (Run.go, Run.call_back, ObservedRun.go))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import threading
-from _thread import get_ident
 from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -18,7 +17,7 @@ from ndgrad.core.tensor import Tensor
 
 def current_graph_task_id() -> int:
     """The number of the backward that is running in this thread, the innermost one; -1 outside."""
-    run = running.get(get_ident())
+    run = running()
     return -1 if run is None else run.task_id
 
 
@@ -84,7 +83,7 @@ class First:
         self.done: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
     def hook(self, g: Any) -> None:
-        run = running[get_ident()]
+        run = running()
         with self.lock:
             if run in self.done:
                 return
@@ -104,7 +103,7 @@ class Waiting:
         self.state: WeakKeyDictionary[Any, tuple[list[Any], list[int]]] = WeakKeyDictionary()
 
     def arrived(self, position: int, g: Any) -> None:
-        run = running[get_ident()]
+        run = running()
         with self.lock:
             state = self.state.get(run)
             if state is None:

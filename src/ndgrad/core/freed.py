@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
 from collections.abc import Iterator
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
-from ndgrad.base.location import NOWHERE, Place, describe, place
+from ndgrad.base.location import NOWHERE, Place, caller, describe, place
 
-#: The backward that each thread is running, the innermost one, or None: an object of the engine's, with `roots`, pairs of the edges
-#: that it began at and their g, and `order`, its nodes; where observers watch, also `starts`, the nodes it began at, the `node` whose
-#: turn it is, and `notes` that they may leave there.
-running: dict[int, Any] = {}
+#: The functions of the engine in whose frames a backward runs, as their `self`.
+traversals: set[CodeType] = set()
+
+
+def running() -> Any:
+    """The backward that this thread is running, the innermost one; None outside.
+
+    It is found on the stack: few ask, and no backward has to say that it is there. It has `roots`, pairs of the edges that it began at
+    and their g, and `order`, its nodes; where observers watch, also `starts`, the nodes it began at, the `node` whose turn it is, and
+    `notes` that they may leave there.
+    """
+    frame: FrameType | None = caller(1)
+    while frame is not None:
+        if frame.f_code in traversals:
+            return frame.f_locals["self"]
+        frame = frame.f_back
+    return None
 
 
 class Freed:
@@ -62,7 +74,7 @@ def explain(node: Any, freed: Freed) -> str:
     """Why a node's residuals are gone, and what to do: state carried from an earlier iteration, or two backwards through one graph."""
     by = describe(*freed.place)
     found = f"The first operation found without its saved values is {node.name()}, made at {node.where()}; the backward called at {by} "
-    run = running.get(get_ident())
+    run = running()
     if run is None:
         return f"{found}used them up. Pass retain_graph=True to that call to keep them, or read them before it."
     crossings = boundary([edge.node_of() for edge, _ in run.roots if hasattr(edge, "node_of")], freed)

@@ -6,7 +6,6 @@ of its own class, so that nodes without hooks are not asked whether they have an
 
 from __future__ import annotations
 
-from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
@@ -93,7 +92,7 @@ def packing_kind(kind: Any) -> Any:
 def pull_packed(self: Any, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
     """Run the rules of a node on payloads, some of which have to be unpacked."""
     values = [value.unpacked()._a if type(value) is Packed else value for value in self.check()]
-    run = running.get(get_ident())
+    run = running()
     if run is not None and run.observers:
         run.unpacked = self, values  # what observers may want to know cannot always be unpacked once more
     found: tuple[Any, ...] = self.pull_values(values, g, parents)
