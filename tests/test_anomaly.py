@@ -23,7 +23,7 @@ def _nothing_is_left_on():
     assert not torch.is_anomaly_enabled()
     assert torch.is_anomaly_check_nan_enabled()
     assert not modes.exceptional
-    assert not running
+    assert running() is None
 
 
 @pytest.fixture
@@ -285,3 +285,29 @@ x.exp().sum().backward()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.count("torch.autograd.graph Executing: <") == 3
+
+
+def test_a_nan_is_explained_where_saved_values_can_be_had_once_only():
+    from_the_side = "The gradient was exactly 0 at 1 position where sqrt's derivative is inf: the side of `where` not taken"
+
+    def function(a):
+        return torch.where(a > 0, a.sqrt(), a)
+
+    def taken_once(tensor):
+        return [tensor.detach().clone()]
+
+    for watch, kind in ((torch.autograd.detect_anomaly, RuntimeError), (torch.autograd.check_numerics, FloatingPointError)):
+        x = torch.tensor([0.0, 2.0], requires_grad=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with watch():
+                y = torch.utils.checkpoint.checkpoint(lambda a: function(a) * 1, x, use_reentrant=False)
+                with pytest.raises(kind, match=from_the_side):
+                    y.sum().backward()
+                with torch.autograd.graph.saved_tensors_hooks(taken_once, lambda box: box.pop()):
+                    y = function(x)
+                with pytest.raises(kind, match=from_the_side):
+                    y.sum().backward()
+                y = torch.utils.checkpoint.checkpoint(function, x, use_reentrant=False)
+                with pytest.raises(kind, match="nan"):
+                    torch.autograd.grad(y.sum(), x, create_graph=True)

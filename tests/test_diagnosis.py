@@ -6,6 +6,7 @@ import pytest
 
 import ndgrad as torch
 from ndgrad.autograd import graph
+from ndgrad.autograd.function import once_differentiable
 
 FILE = __file__
 
@@ -188,6 +189,35 @@ def in_inference_mode():
     return explanation(y)
 
 
+def frozen():
+    x = leaf(1.0)
+    x.requires_grad_(False)
+    return explanation(x)
+
+
+def through_a_frozen_one():
+    x = leaf(1.0)
+    x.requires_grad_(False)
+    return explanation((x * 2).sum())
+
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g):
+        return g
+
+
+def differentiated_once():
+    x = leaf(1.0)
+    (g,) = torch.autograd.grad(Once.apply(x), x, create_graph=True)
+    return explanation(g)
+
+
 @pytest.mark.parametrize(
     ("cause", "offset", "words"),
     [
@@ -198,6 +228,9 @@ def in_inference_mode():
         (through_an_array, 2, "where gradients ended last: numpy() at "),
         (through_integers, None, "it is torch.int64, and only floating point and complex tensors have gradients"),
         (through_a_mask, 1, "the result of a conversion from torch.bool at "),
+        (frozen, 2, "it was frozen by requires_grad = False at "),
+        (through_a_frozen_one, 2, "where gradients ended last: requires_grad = False at "),
+        (differentiated_once, 2, "gradients ended last: Once.backward, which is marked with once_differentiable, at "),
         (in_inference_mode, 2, "it was made in inference_mode, which records nothing (entered at "),
     ],
 )
@@ -390,3 +423,36 @@ def test_who_saved_a_value_and_who_changed_it(save, change):
         assert f"at {line_of(changed, 0)}." in text
         assert change in text or change == "__setitem__"
     assert "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()." in text
+
+
+def test_a_parameter_that_was_stepped_is_not_to_be_written_out_of_place():
+    weight = torch.ones(2, requires_grad=True)
+    loss = (weight * weight).sum()
+    with torch.no_grad():
+        weight -= 0.1
+    text = message_of(loss.backward)
+    assert "It is a leaf, weight, that was changed between its use and the backward" in text
+    assert "Call backward() before the step" in text
+    assert "out of place" not in text
+
+
+@pytest.mark.parametrize("value", [0.0, torch.zeros(2)])
+def test_an_assignment_to_an_index_is_called_by_its_own_name(value):
+    x = torch.ones(2, 2, requires_grad=True)
+    y = x * 1
+    z = y.exp()
+    y[:, 0] = value
+    w = y.pow(2)
+    y[:, 1] = value
+    assert "last changed by __setitem__ at " in message_of(w.sum().backward)
+    del z
+
+
+def test_an_input_that_was_never_asked_is_told_so():
+    x, y = leaf(1.0), torch.ones(2)
+    text = forgetting(lambda: message_of(lambda: torch.autograd.grad(x, y)))
+    assert text.endswith("position 0 (y), of shape [2]. Set requires_grad=True on it before it is used")
+    y = leaf(1.0).requires_grad_(False)
+    assert "it was frozen by requires_grad = False at " in message_of(lambda: torch.autograd.grad(x, y))
+    y.requires_grad_()
+    assert "_cut" not in vars(y)

@@ -1,11 +1,14 @@
 """Hooks on tensors and nodes, retained gradients, and nodes as users see them."""
 
+import copy
 import gc
+import pickle
+import weakref
 
 import pytest
 
 import ndgrad as torch
-from ndgrad.autograd.graph import Node, increment_version
+from ndgrad.autograd.graph import Node, increment_version, register_multi_grad_hook
 
 
 def leaf(*values, dtype=torch.float64):
@@ -207,3 +210,74 @@ def test_increment_version_announces_changes_made_elsewhere():
     increment_version([y])
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+def test_hooks_of_nodes_may_not_change_size_or_type():
+    for wrong in (torch.ones(2, dtype=torch.float32), torch.ones(2, dtype=torch.complex128), torch.ones(1)):
+        y = leaf(1.0, 2.0) * 2
+        y.grad_fn.register_prehook(lambda outputs, wrong=wrong: (wrong,))
+        with pytest.raises(RuntimeError, match=r"has changed the (type|size) of value"):
+            y.sum().backward()
+        y = leaf(1.0, 2.0) * 2
+        y.grad_fn.register_hook(lambda inputs, outputs, wrong=wrong: (wrong, None))
+        with pytest.raises(RuntimeError, match=r"has changed the (type|size) of value"):
+            y.sum().backward()
+
+
+def test_hooks_of_nodes_see_only_what_has_a_gradient():
+    x = torch.arange(6.0).reshape(2, 3).requires_grad_()
+    seen = []
+    values, _ = x.max(1)
+    values.grad_fn.register_prehook(lambda outputs: (outputs[0] * 3,) if len(outputs) == 1 else seen.append(outputs))
+    values.grad_fn.register_hook(lambda inputs, outputs: seen.append((len(inputs), len(outputs))))
+    values.sum().backward()
+    assert seen == [(1, 1)]
+    assert x.grad.tolist() == [[0.0, 0.0, 3.0], [0.0, 0.0, 3.0]]
+    assert len(values.grad_fn._input_metadata) == 1
+    cube = x**3
+    cube.grad_fn.register_hook(lambda inputs, outputs: (inputs[0] * 0,))
+    x.grad = None
+    cube.sum().backward()
+    assert x.grad.tolist() == [[0.0] * 3] * 2
+
+
+def test_hooks_run_after_a_prehook_has_taken_the_gradient_away():
+    x, seen = leaf(1.0, 2.0), []
+    y = x * x
+    y.grad_fn.register_prehook(lambda outputs: (None,))
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.append((inputs, outputs)))
+    y.sum().backward()
+    assert seen == [((None, None), (None,))]
+    assert x.grad is None
+
+
+def test_a_gradient_made_in_inference_mode_is_not_added_to():
+    x = leaf(1.0, 2.0)
+    with torch.inference_mode():
+        x.grad = torch.zeros_like(x)
+    with pytest.raises(RuntimeError, match="Inplace update to inference tensor outside InferenceMode"):
+        (x * x).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+
+
+def test_a_copy_warns_of_the_hooks_that_it_lacks():
+    x = leaf(1.0, 2.0)
+    x.register_hook(lambda g: g)
+    for way in (copy.copy, pickle.dumps):
+        with pytest.warns(UserWarning, match="backward hook .* on tensor will not be serialized"):
+            way(x)
+
+
+def test_a_hook_on_several_tensors_leaves_no_cycle():
+    gc.collect()
+    gc.disable()
+    try:
+        x = leaf(1.0, 2.0)
+        y, z = x * 2, (x * 3).split(1)[0]
+        register_multi_grad_hook((x, y, z), lambda grads: None)
+        (y.sum() + z.sum()).backward()
+        gone = [weakref.ref(tensor.grad_fn) for tensor in (y, z)]
+        del y, z
+        assert [each() for each in gone] == [None, None]
+    finally:
+        gc.enable()

@@ -132,6 +132,26 @@ def test_the_table_can_be_read():
     assert inventory.amount(999) == "999 bytes" and inventory.amount(1_500_000) == "1.5 MB" and inventory.amount(10**11) == "100 GB"
 
 
+def test_a_long_table_shows_what_holds_most_and_all_of_it_where_asked():
+    x = torch.ones(10, requires_grad=True)
+    y = x
+    for number in range(100):
+        y = torch.exp(y)
+        if number == 50:
+            y = torch.sin(torch.cat([y] * 1000)).sum() * torch.ones(10)
+    report = saved_report(y)
+    head, *rows, rest, last = str(report).splitlines()
+    assert len(rows) == inventory.ROWS == 40 and len(report) > 100
+    assert any("SinBackward0" in row and "40,000" in row for row in rows)
+    numbers = [int(row.split()[0]) for row in rows]
+    assert numbers == sorted(numbers)
+    hidden = [row for row in report if row.number not in numbers]
+    assert rest.startswith(f"... {len(hidden)} more rows with {inventory.amount(sum(row.counted for row in hidden))} of their own")
+    assert last.startswith(f"{len(report)} saved tensors keep {inventory.amount(report.total)} alive")
+    assert len(report.table().splitlines()) == len(report) + 2 and report.table().splitlines()[0].split() == head.split()
+    assert len(report.table(5).splitlines()) == 5 + 3
+
+
 # ---------------------------------------------------------------- the total is measured
 def network():
     data = torch.ones(200, 300)
@@ -191,3 +211,16 @@ def test_live_graphs_names_who_holds_them():
     assert "3 nodes, 4 KB; held by total" in str(largest)
     del total, history, found, largest
     assert len(live_graphs()) == before
+
+
+def test_live_graphs_asks_nothing_of_foreign_objects():
+    class Lazy:
+        @property
+        def __class__(self):
+            raise AssertionError("somebody asked")
+
+    def keep(lazy=Lazy()):  # noqa: B008  # held, but by no variable that is looked into for names
+        return lazy
+
+    live_graphs()
+    assert type(keep()) is Lazy

@@ -186,6 +186,22 @@ def test_log_of_0_times_0_is_found_in_forward_and_in_backward():
     assert "log's derivative is inf: `mul` made it 0" in str(backward)
 
 
+@pytest.mark.parametrize("made", [lambda x: torch.softmax(x, 0), lambda x: x * 0])
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+def test_a_gradient_that_was_infinite_before_is_said_to_be(made):
+    y = made(leaf(0.0, 1.0))
+    said = r"returned nan values(.|\n)*came in was inf (.|\n)*check_numerics\(\) stops where the first infinity arises"
+    with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match=said):
+        y.backward(torch.tensor([inf, 1.0], dtype=y.dtype))
+
+
+def test_the_place_in_a_gradient_is_told_once():
+    x = leaf(0.0, 4.0)
+    error = number_of(lambda: torch.where(x > 0, x.sqrt(), x).sum().backward())
+    assert str(error).count("at index [0] of shape [2]") == 1
+    assert str(error).startswith("SqrtBackward0 gave nan.\n")
+
+
 def test_an_infinite_gradient_is_found_where_it_arises():
     x = leaf(0.0, 1.0)
     y = (x * 1).sqrt().exp() * 2

@@ -86,7 +86,7 @@ def a_cotangent_that_replaces_what_had_arrived(patch: pytest.MonkeyPatch) -> Non
     def add(self: Any, edge: Any, g: Any) -> None:
         self.pending[edge] = g
 
-    patch.setattr(engine._Run, "add", add)
+    patch.setattr(engine.Run, "add", add)
 
 
 FAULTS: list[Patch] = [

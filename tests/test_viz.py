@@ -203,6 +203,19 @@ def test_names_are_the_callers_variables():
     assert boxes(drawing, "op")[-1].label == "result = Sum"
 
 
+def test_the_variable_of_a_loop_does_not_hide_the_name_in_a_container():
+    params = {"weight": torch.ones(2, requires_grad=True), "bias": torch.ones(2, requires_grad=True)}
+    w = b = torch.ones(2, requires_grad=True)
+    pair = [w, torch.ones(2, requires_grad=True)]
+    both = [b]
+    for p in params.values():
+        p.grad = None
+    loss = (params["weight"] * params["bias"] * p * w * both[0] * pair[1]).sum()
+    assert {box.title for box in boxes(torch.viz.graph(loss), "leaf")} == {"params['weight']", "params['bias']", "pair[0]", "pair[1]"}
+    del pair
+    assert {box.title for box in boxes(torch.viz.graph(loss), "leaf")} >= {"params['weight']", "params['bias']", "w"}
+
+
 def test_names_can_be_given():
     a = torch.ones(2, requires_grad=True)
     assert boxes(torch.viz.graph(a.sum(), names={"other name": a}), "leaf")[0].title == "other name"

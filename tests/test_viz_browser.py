@@ -137,6 +137,26 @@ def test_five_thousand_nodes_open_legibly_and_can_be_zoomed_and_dragged(browser,
     assert page.get_log("browser") == []
 
 
+def test_the_result_stands_at_the_foot_of_a_picture_that_does_not_fit(browser, tmp_path):
+    page = opened(browser, recurrent(1700), tmp_path / "graph.html")
+    below = "return document.getElementById('view').getBoundingClientRect().bottom - "
+    below += "document.querySelector('.box.root').getBoundingClientRect().bottom"
+    assert 20 < page.execute_script(below) < 150
+    page.find_element(By.ID, "result").click()
+    settled(page)
+    assert 20 < page.execute_script(below) < 150
+
+
+def test_letters_stay_inside_their_boxes(browser, tmp_path):
+    params = {f"fc{number}.weight.of.model": torch.randn(4, 4, requires_grad=True) for number in range(2)}
+    loss = (torch.relu(params["fc0.weight.of.model"]) @ params["fc1.weight.of.model"]).sum()
+    page = opened(browser, torch.viz.graph(loss), tmp_path / "graph.html")
+    room = "return [...document.querySelectorAll('.box')].flatMap((box) => [...box.querySelectorAll('text')].map((text) => "
+    room += "box.querySelector('rect').getBBox().width - text.getBBox().width))"
+    rooms = page.execute_script(room)
+    assert len(rooms) > 8 and min(rooms) >= 8
+
+
 def settled(page):
     """Wait until the page has drawn what was asked for."""
     page.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))")

@@ -81,13 +81,14 @@ def accumulate_raw(leaf: Tensor, g: Payload, mine: bool) -> None:
     """Add to `.grad`: in place if there is one, else with memory that no other tensor has, laid out like the leaf."""
     grad = leaf._grad
     if grad is not None:
-        memory = grad._a
+        memory, cell = grad._a, grad._v
+        if cell is INFERENCE and not modes.current().inference:
+            refuse_inference()
         if type(memory) is ndarray and memory.dtype is g.dtype and can_be_added_to(memory):
             np.add(memory, g, out=memory)
         else:
             total = memory + g
             grad._a = total if total.dtype is memory.dtype else total.astype(memory.dtype)
-        cell = grad._v
         if cell is None:
             grad._v = [1, *BY_BACKWARD]
         elif cell is not INFERENCE:
@@ -110,6 +111,14 @@ def accumulate_raw(leaf: Tensor, g: Payload, mine: bool) -> None:
     elif isinstance(g, np.ndarray) and not mine:
         g = g.copy()
     leaf._grad = wrap(g)
+
+
+def refuse_inference() -> NoReturn:
+    raise RuntimeError(
+        "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before doing "
+        "inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details. (A backward adds to a `.grad` that was made in "
+        "inference_mode; set it to None or to a clone.)"
+    )
 
 
 def can_be_added_to(memory: Any) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import traceback
 import warnings
-from _thread import get_ident
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class Anomaly(Observer):
         """Write down the user's lines, and the node whose backward is making this one."""
         metadata = node.metadata
         metadata[TRACEBACK] = lines_of_the_user()
-        here = running.get(get_ident())
+        here = running()
         node = getattr(here, "node", None)
         if node is not None:
             metadata[PARENT] = node.face()
@@ -59,7 +58,7 @@ class Anomaly(Observer):
     def failed(self, node: Any, error: Exception) -> None:
         """Warn with the lines that made the node, and with those of the nodes whose backward it belongs to."""
         metadata = node.metadata
-        last = running[get_ident()].node
+        last = running().node
         if isinstance(node, AccumulateGrad) and last is not None and TRACEBACK in last.metadata:
             metadata.setdefault(TRACEBACK, last.metadata[TRACEBACK])  # made for the first operation on the leaf, which is the last to run
         tell(error, f"Error detected in {node.name()}. ", metadata, "Traceback of forward call that caused the error:\n", node)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import weakref
 from _thread import get_ident
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -76,6 +76,10 @@ class CustomNode(Node):
             found._node = self
             self.holder = weakref.ref(found)
         return found
+
+    def shown_outputs(self) -> Sequence[int]:
+        """All of them, also what is no tensor."""
+        return range(self.outputs)
 
     def edge(self, number: int) -> Any:
         """What a tensor that is this output has as its node."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from ndgrad.base.shapes import expands
 from ndgrad.base.types import Shape
 from ndgrad.core.freed import running
 from ndgrad.core.node import Node, Port, plain_name
+from ndgrad.core.packing import Packed
 from ndgrad.core.primitive import ELEMENTWISE, MULTILINEAR, Primitive
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.aten import primitive_name
@@ -21,6 +21,8 @@ from ndgrad.ops.declare import table
 Index = tuple[int, ...]
 #: What error messages call the parameters of a kernel.
 TITLES = {"x": "input", "y": "other", "out": "the result"}
+#: What to do about a gradient that was infinite before: anomaly mode looks for NaN alone.
+STOPS = "autograd.check_numerics() stops where the first infinity arises."
 
 
 def payload_of(value: Any) -> Any:
@@ -91,7 +93,7 @@ def listed(values: list[str]) -> str:
 def note_zeros(node: Node, g: Any, cotangents: tuple[Any, ...]) -> None:
     """Remember in which places this node was the one that made the gradient 0, for the sake of the nodes that run after it."""
     primitive = getattr(node, "primitive", None)
-    here = running.get(get_ident())
+    here = running()
     if primitive is None or here is None or node.outputs != 1:
         return
     came = payload_of(g) != 0
@@ -109,7 +111,7 @@ def note_zeros(node: Node, g: Any, cotangents: tuple[Any, ...]) -> None:
 
 def zero_maker(node: Node, index: Index) -> str | None:
     """Which operation above a node sent it a 0: the nearest one that was noted, by a way on which an index keeps its meaning."""
-    here = running.get(get_ident())
+    here = running()
     if here is None:
         return None
     consumers: dict[Node, list[tuple[Node, int]]] = {}
@@ -132,11 +134,22 @@ def zero_maker(node: Node, index: Index) -> str | None:
     return None
 
 
-def slope(node: Node, g: Any, position: int) -> Any:
-    """The local derivative of an elementwise operation with respect to one operand, in all places."""
+def saved_values(node: Any) -> Any:
+    """What a node of a primitive saved, three entries for each residual: as it was just unpacked, where there are hooks for that."""
+    here = running()
+    if here is not None and here.unpacked[0] is node:
+        return here.unpacked[1]
+    return node.saved if isinstance(node.saved, (tuple, list)) else ()
+
+
+def slope(node: Any, g: Any, position: int) -> Any:
+    """The local derivative of an elementwise operation with respect to one operand, in all places; None if it is not known any more."""
     parents = tuple(edge if number == position else None for number, edge in enumerate(node.parents))
+    values = saved_values(node)
+    if any(type(value) is Packed for value in values):
+        return None
     with Quiet():
-        return node.pull(np.ones_like(g)[()], parents)[position]
+        return node.pull_values(values, np.ones_like(g)[()], parents)[position]
 
 
 def explain_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any) -> str:
@@ -151,7 +164,7 @@ def explain_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any
     if alike or is_elementwise(node):
         came = value_at(g, index, shape)
         values += [f"incoming gradient = {came}"] if came is not None else []
-    saved = node.saved if primitive is not None and isinstance(node.saved, (tuple, list)) else ()
+    saved = saved_values(node) if primitive is not None else ()
     for residual, payload in zip(node.residuals, saved[::3], strict=False):
         own = residual == primitive.operands[min(position, len(primitive.operands) - 1)] or (alike and residual == "out")
         known = value_at(payload, index, shape) if own or is_elementwise(node) else None
@@ -164,6 +177,9 @@ def explain_gradient(node: Node, g: Any, position: int, cotangent: Any, bad: Any
         return text + explain_element(node, g, position, bad, index)
     if not np.any(g):
         return f"{text}\nThe gradient that came in was exactly 0 everywhere, and the derivative of {name} is not finite here."
+    infinite = np.isinf(g)
+    if np.any(infinite):
+        return f"{text}\nThe gradient that came in was {g[first_place(infinite)]}{place_text(infinite)}. {STOPS}"
     return text
 
 
@@ -173,7 +189,7 @@ def explain_element(node: Node, g: Any, position: int, bad: Any, index: Index) -
     if g[index] != g[index]:
         return "\nThe gradient that came in was already nan there."
     factor = slope(node, g, position)
-    if factor.shape != g.shape:
+    if factor is None or factor.shape != g.shape:
         return ""
     here, came = factor[index], g[index]
     if came == 0 and not np.isfinite(here):
@@ -187,5 +203,5 @@ def explain_element(node: Node, g: Any, position: int, bad: Any, index: Index) -
     if not np.isfinite(here):
         return f"\nThe derivative of {name} is {here} there."
     if not np.isfinite(came):
-        return f"\nThe gradient that came in was {came} there, and the derivative of {name} is {here}."
+        return f"\nThe gradient that came in was {came} there, and the derivative of {name} is {here}. {STOPS}"
     return ""

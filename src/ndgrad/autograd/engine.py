@@ -22,10 +22,10 @@ from ndgrad.autograd.hooks import accumulation_lock, after_accumulation, after_n
 from ndgrad.base import modes
 from ndgrad.base.location import NOWHERE, caller, outside, place_of_call, tracing
 from ndgrad.base.quiet import begin_quiet, end_quiet
-from ndgrad.core.freed import Freed, running
+from ndgrad.core.freed import Freed, traversals
 from ndgrad.core.node import Node, Port, accumulator, tick
 from ndgrad.core.observers import follows_tensors, observed_pull, observing
-from ndgrad.core.tensor import LEAF, Tensor, wrap
+from ndgrad.core.tensor import LEAF, Tensor, new, wrap
 
 ndarray = np.ndarray
 next_task = count().__next__
@@ -103,7 +103,7 @@ def run_backward(
         captured = dict.fromkeys(((_key(edge), edge.output_nr) for edge in inputs), None)
     # restored without a call of Python code, so that not even a KeyboardInterrupt can leave the thread in the wrong mode
     thread = get_ident()
-    outside, around = modes.exceptional.get(thread), running.get(thread)
+    outside = modes.exceptional.get(thread)
     quiet: Any = None
     try:
         if outside is None and not create_graph:
@@ -116,15 +116,10 @@ def run_backward(
         if observers and not create_graph and follows_tensors():
             tensors, roots = True, [(edge, g if isinstance(g, Tensor) else wrap(g)) for edge, g in roots]
         run = (ObservedRun if observers else Run)(roots, retain_graph, tensors, captured, accumulate, observers)
-        running[thread] = run
         run.go()
         if run.callbacks is not None:
             run.call_back()
     finally:
-        if around is None:
-            running.pop(thread, None)
-        else:
-            running[thread] = around
         if outside is None:
             modes.exceptional.pop(thread, None)
         else:
@@ -138,14 +133,19 @@ def run_backward(
 
 def leave_freed() -> Freed:
     """What the nodes that a traversal frees are left with: it says when and where that was."""
+    freed = new(Freed)
+    freed.newest = tick()
     try:
         frame = caller(4)  # the user's, if this function was called by `Run.go`, and that by way of `tensor_backward`
         code = frame.f_code
         if code.co_filename in outside and tracing.on:
-            return Freed((tick(), code, frame.f_lasti))
+            freed.code, freed.lasti = code, frame.f_lasti
+            return freed
     except ValueError:  # a thread that began with `backward` itself has fewer frames
-        return Freed((tick(), *NOWHERE))
-    return Freed((tick(), *place_of_call(3)))
+        freed.code, freed.lasti = NOWHERE
+        return freed
+    freed.code, freed.lasti = place_of_call(3)
+    return freed
 
 
 def _key(edge: Any) -> Any:
@@ -234,7 +234,8 @@ class Run:
             if extra is not None:
                 g = before_node(node, g, create_graph)
                 if (g is None or (node.outputs != 1 and all(value is None for value in g))) and not node.keeps_missing:
-                    self.pass_by(node)  # a hook has taken the gradient away
+                    after_node(node, (None,) * len(node.parents), g, create_graph)  # a hook has taken the gradient away
+                    self.pass_by(node)
                     continue
             if node.outputs != 1:  # what nothing came back from is zero to the rule, and None to who asks
                 arrived, g = g, fill_missing(node, g, create_graph)
@@ -489,6 +490,7 @@ class ObservedRun(Run):
         self.node: Node | None = None
         self.unfinished: Tensor | None = None
         self.notes: dict[Any, Any] = {}  # of the observers
+        self.unpacked: tuple[Any, Any] = (None, ())
 
     def go(self) -> None:
         try:
@@ -508,3 +510,6 @@ class ObservedRun(Run):
         self.unfinished = leaf
         super().finish_leaf(leaf)
         self.unfinished = None
+
+
+traversals.update(function.__code__ for function in (Run.go, Run.call_back, ObservedRun.go))

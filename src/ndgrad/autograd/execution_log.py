@@ -37,7 +37,10 @@ def is_logged() -> bool:
     """Whether the logger is at DEBUG; if nobody has imported `logging`, it is not, and ndgrad does without that import, too."""
     if execution_log.logger is None:
         execution_log.logger = sys.modules["logging"].getLogger(NAME)
-    return execution_log.logger.isEnabledFor(DEBUG) and execution_log not in modes.current().observers
+    above = logger = execution_log.logger
+    while not above.level and above.parent is not None:  # what `getEffectiveLevel` does, at a third of its price
+        above = above.parent
+    return above.level <= DEBUG and logger.isEnabledFor(DEBUG) and execution_log not in modes.current().observers
 
 
 def abbreviated(g: Any) -> str:

@@ -10,8 +10,8 @@ from typing import Any, TypeVar, cast
 
 from ndgrad.autograd.custom_calls import bind_defaults, call_function, positional
 from ndgrad.autograd.custom_nodes import CustomNode, Face, delay_error
-from ndgrad.autograd.grad_mode import no_grad
 from ndgrad.base import modes
+from ndgrad.core.cuts import note
 from ndgrad.core.tensor import Tensor
 
 __all__ = [
@@ -180,8 +180,13 @@ def once_differentiable(fn: F) -> F:
 
     @functools.wraps(fn)
     def wrapper(ctx: Any, *args: Any, **kwargs: Any) -> Any:
-        with no_grad():
+        previous = modes.set_mode("grad", False)
+        try:
             outputs = fn(ctx, *args, **kwargs)
+        finally:
+            modes.set_mode("grad", previous)
+        if previous:
+            note(f"{fn.__qualname__}, which is marked with once_differentiable,")
         if not modes.is_grad_enabled() or not any(isinstance(arg, Tensor) and arg.requires_grad for arg in args):
             return outputs
         found = delay_error(outputs if isinstance(outputs, tuple) else (outputs,))

@@ -99,7 +99,7 @@ def input_edge(target: Any, position: int) -> Any:
     if edge is None:
         raise RuntimeError(
             f"One of the differentiated Tensors does not require grad: the one at position {position}{called(target)}, of shape "
-            f"{list(target._a.shape)}{why_cut(target)}"
+            f"{list(target._a.shape)}{why_cut(target, made=False)}"
         )
     return edge
 
@@ -313,8 +313,10 @@ def check_cotangent(g: Any, shape: Shape, kind: Any, position: int) -> None:
         )
 
 
-def why_cut(tensor: Tensor) -> str:
-    """What is known of why a tensor has no history."""
+def why_cut(tensor: Tensor, made: bool = True) -> str:
+    """What is known of why a tensor has no history; whether it was `made` by an operation, or as likely by hand."""
+    if tensor._cut and tensor._cut[0] == "requires_grad = False":
+        return f": it was frozen by {in_words(tensor._cut)}. Call requires_grad_(True) on it before it is used again"
     if tensor._cut:
         return f": it is the result of {in_words(tensor._cut)}, where its gradient ends"
     if tensor._v is INFERENCE:
@@ -325,11 +327,14 @@ def why_cut(tensor: Tensor) -> str:
             "integers and what is computed from their results are constants to autograd"
         )
     text = ": nothing that it was computed from has requires_grad=True, as far as it was recorded"
+    advice = ". Set requires_grad=True on the tensors whose gradients are wanted, before they are used"
+    if not made:
+        text, advice = ". Set requires_grad=True on it before it is used", ""
     if not modes.is_grad_enabled():
         text += f". Gradients are switched off right now, by {(recent_in_words(1) or ['set_grad_enabled(False)'])[0]}"
     ends = recent_in_words(3)
     if not ends:
-        return f"{text}. Set requires_grad=True on the tensors whose gradients are wanted, before they are used"
+        return text + advice
     return f"{text}. If it should depend on something that does, look where gradients ended last: " + "; ".join(ends)
 
 

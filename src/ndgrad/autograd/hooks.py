@@ -159,13 +159,7 @@ def run_tensor_hooks(hooks: dict[int, Any], g: Any, create_graph: bool) -> Any:
             raise TypeError(
                 f"expected Variable, but hook returned '{type(result).__name__}'; hook '{_name(hook)}' may return a Tensor or None"
             )
-        if result._a.shape != value._a.shape:
-            raise RuntimeError(
-                f"hook '{_name(hook)}' has changed the size of value: it was {list(value._a.shape)} and became {list(result._a.shape)}"
-            )
-        if result._a.dtype != value._a.dtype:
-            was, got = (f"{type_name(tensor.dtype)}Tensor" for tensor in (value, result))
-            raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was torch.{was} got torch.{got})")
+        check_replacement(hook, result, value)
         value, replaced = result, True
     if create_graph:
         return value
@@ -203,7 +197,9 @@ def before_node(node: Node, g: Any, create_graph: bool, runs: bool = True) -> An
                     else:
                         tensor._grad = recorded.clone(value) if create_graph else wrap(np.array(value._a))
     if extra.prehooks and runs:
-        values = run_prehooks(extra.prehooks, values, create_graph)
+        shown = node.shown_outputs()
+        for number, value in zip(shown, run_prehooks(extra.prehooks, [values[at] for at in shown], create_graph), strict=True):
+            values[number] = value
     if node.outputs == 1:
         return values[0]
     return values
@@ -236,9 +232,20 @@ def replaced(hook: Any, result: Any, before: tuple[Any, ...], what: str) -> tupl
             raise TypeError(f"expected Variable, but hook returned '{type(value).__name__}' at position {position} of its {what}")
         if value is not None and old is None:
             refuse_to_replace_none(hook)
-        if value is not None and value._a.shape != old._a.shape:
-            raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
+        if value is not None:
+            check_replacement(hook, value, old)
     return given
+
+
+def check_replacement(hook: Any, value: Tensor, before: Any) -> None:
+    """Refuse a gradient from a hook that has not the size and type of the one it was given."""
+    if value._a.shape != before._a.shape:
+        raise RuntimeError(
+            f"hook '{_name(hook)}' has changed the size of value: it was {list(before._a.shape)} and became {list(value._a.shape)}"
+        )
+    if value._a.dtype != before._a.dtype:
+        was, got = (f"{type_name(tensor.dtype)}Tensor" for tensor in (before, value))
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was torch.{was} got torch.{got})")
 
 
 def after_node(node: Node, cotangents: tuple[Any, ...], g: Any, create_graph: bool) -> tuple[Any, ...]:
@@ -246,13 +253,18 @@ def after_node(node: Node, cotangents: tuple[Any, ...], g: Any, create_graph: bo
     extra: Any = node.extra
     if not extra.hooks:
         return cotangents
-    outputs = tuple(as_tensor(value, create_graph) for value in ([g] if node.outputs == 1 else g))
-    inputs = tuple(as_tensor(value, create_graph) for value in cotangents)
+    values = [g] if node.outputs == 1 else g
+    outputs = tuple(as_tensor(values[number], create_graph) for number in node.shown_outputs())
+    shown = range(len(cotangents)) if node.shown is None else node.shown
+    inputs = tuple(as_tensor(cotangents[at], create_graph) for at in shown)
     for hook in list(extra.hooks.values()):
         result = hook(inputs, outputs)
         if result is not None:
             inputs = replaced(hook, result, inputs, "grad_inputs")
-    return tuple(value if create_graph or value is None else value._a for value in inputs)
+    found = list(cotangents)
+    for at, value in zip(shown, inputs, strict=True):
+        found[at] = value if create_graph or value is None else value._a
+    return tuple(found)
 
 
 def before_leaf(leaf: Tensor, g: Any, create_graph: bool) -> Any:

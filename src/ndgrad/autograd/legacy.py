@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from _thread import get_ident
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
@@ -25,7 +24,7 @@ class ImperativeEngine:
         RuntimeError
             If no backward is running.
         """
-        run = running.get(get_ident())
+        run = running()
         if run is None:
             raise RuntimeError(
                 "Final callbacks can only be installed during backward pass. Call queue_callback() in a hook or in the backward of a "
@@ -37,7 +36,7 @@ class ImperativeEngine:
 
     def is_checkpoint_valid(self) -> bool:
         """Whether the backward that is running, if one is, goes to all leaves, as reentrant checkpoints need it."""
-        run = running.get(get_ident())
+        run = running()
         return run is None or run.captured is None
 
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import functools
 import threading
-from _thread import get_ident
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ndgrad.autograd.handles import RemovableHandle
 from ndgrad.autograd.hooks import register_hook
 from ndgrad.core.freed import running
-from ndgrad.core.node import edge_of
+from ndgrad.core.node import Port, edge_of
 from ndgrad.core.tensor import Tensor
 
 
 def current_graph_task_id() -> int:
     """The number of the backward that is running in this thread, the innermost one; -1 outside."""
-    run = running.get(get_ident())
+    run = running()
     return -1 if run is None else run.task_id
 
 
@@ -84,7 +83,7 @@ class First:
         self.done: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
     def hook(self, g: Any) -> None:
-        run = running[get_ident()]
+        run = running()
         with self.lock:
             if run in self.done:
                 return
@@ -96,17 +95,20 @@ class Waiting:
     """The gradients that have arrived, for each backward that is running, and how many more will."""
 
     def __init__(self, tensors: Sequence[Tensor], fn: Callable[[Any], None]) -> None:
-        self.edges = [edge_of(tensor) for tensor in tensors]
+        edges = [edge_of(tensor) for tensor in tensors]
+        # weakly, for the nodes have hooks that lead here
+        self.ends: list[ref[Any]] = [ref(edge.node if type(edge) is Port else edge) for edge in edges]
         self.fn = fn
         self.lock = threading.Lock()
         self.state: WeakKeyDictionary[Any, tuple[list[Any], list[int]]] = WeakKeyDictionary()
 
     def arrived(self, position: int, g: Any) -> None:
-        run = running[get_ident()]
+        run = running()
         with self.lock:
             state = self.state.get(run)
             if state is None:
-                state = self.state[run] = [None] * len(self.edges), [sum(map(run.will_reach, self.edges))]
+                ends = [end() for end in self.ends]
+                state = self.state[run] = [None] * len(ends), [sum(end is not None and run.will_reach(end) for end in ends)]
             found, left = state
             found[position] = g
             left[0] -= 1

@@ -12,7 +12,7 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import type_name
 from ndgrad.base.storage import owner_of
-from ndgrad.core.node import output_now
+from ndgrad.core.node import advice, output_now
 from ndgrad.core.observers import Observer, observing
 from ndgrad.core.packing import without_history
 from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
@@ -88,8 +88,7 @@ def refuse_change(tensor: Tensor, edge: Any, cell: Any, version: int, what: str)
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[torch.{type_name(tensor.dtype)}Tensor {list(tensor._a.shape)}]{source} is at version {cell[0]}; expected version {version} "
         "instead.\n"
-        f"The value {what}" + (f" and last changed by {changed}" if changed else "") + ".\n"
-        "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()."
+        f"The value {what}{changed and ' and last changed by '}{changed}.\n{advice(edge)}"
     )
 
 

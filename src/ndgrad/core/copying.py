@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import numpy as np
 
+from ndgrad.base.location import users_level
 from ndgrad.base.storage import address, owner_of
 from ndgrad.base.types import Array
 from ndgrad.core.tensor import LEAF, Tensor, wrap
@@ -19,8 +21,21 @@ def remade(cls: type[Tensor], array: Array, requires_grad: bool) -> Tensor:
     return out
 
 
+def warn_if_has_hooks(tensor: Tensor) -> None:
+    """Warn for each hook of a tensor, unless marked, that it is not saved with the tensor."""
+    for hook in tuple((tensor._backward_hooks or {}).values()):
+        if not hasattr(hook, "__torch_unserializable__"):
+            warnings.warn(
+                f"backward hook {hook!r} on tensor will not be serialized.  If this is expected, you can decorate the function with "
+                "@torch.utils.hooks.unserializable_hook to suppress this warning",
+                UserWarning,
+                stacklevel=users_level(),
+            )
+
+
 def shallow_copy(self: Tensor) -> Tensor:
     """A leaf of its own over the same memory, as if it had been pickled."""
+    warn_if_has_hooks(self)
     out = remade(self.__class__, self._memory(), self.requires_grad)
     out.__dict__.update({name: value for name, value in self.__dict__.items() if name not in ("_grad", "_accumulator")})
     return out
@@ -62,6 +77,7 @@ def deep_copy_of_memory(source: Array, memo: dict[Any, Any]) -> Array:
 
 def reduce(self: Tensor, protocol: Any) -> Any:
     """What a pickle holds: class, value, `requires_grad`, and the attributes that the user has given the tensor."""
+    warn_if_has_hooks(self)
     state = {name: value for name, value in self.__dict__.items() if not name.startswith("_") and name != "grad_dtype"}
     return remade, (self.__class__, np.asarray(self._a), self.requires_grad), state or None
 

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
 from collections.abc import Iterator
+from types import CodeType, FrameType
 from typing import Any
 
-from ndgrad.base.location import NOWHERE, Place, describe, place
+from ndgrad.base.location import NOWHERE, Place, caller, describe, place
 
-#: The backward that each thread is running, the innermost one: an object of the engine's, with `roots`, pairs of the edges that it began
-#: at and their g, and `order`, its nodes; where observers watch, also `starts`, the nodes it began at, the `node` whose turn it is, and
-#: `notes` that they may leave there.
-running: dict[int, Any] = {}
+#: The functions of the engine in whose frames a backward runs, as their `self`.
+traversals: set[CodeType] = set()
 
 
-class Freed(tuple[Any, ...]):
+def running() -> Any:
+    """The backward that this thread is running, the innermost one; None outside.
+
+    It is found on the stack: few ask, and no backward has to say that it is there. It has `roots`, pairs of the edges that it began at
+    and their g, and `order`, its nodes; where observers watch, also `starts`, the nodes it began at, the `node` whose turn it is, and
+    `notes` that they may leave there.
+    """
+    frame: FrameType | None = caller(1)
+    while frame is not None:
+        if frame.f_code in traversals:
+            return frame.f_locals["self"]
+        frame = frame.f_back
+    return None
+
+
+class Freed:
     """Stands in a node for its residuals, once a backward has used them up: one for each call of backward.
 
-    Whoever reads it as residuals finds that they are stale, so no pull has to ask for it, and the error is told which it is. It is made
-    of the number that nodes had reached when the backward began, and the place where that was called.
+    Whoever reads it as residuals finds that they are stale, so no pull has to ask for it, and the error is told which it is.
+
+    Attributes
+    ----------
+    newest : the number that nodes had reached when the backward began.
+    code, lasti : where it was called.
     """
 
-    __slots__ = ()
+    __slots__ = ("code", "lasti", "newest")
 
-    @property
-    def newest(self) -> int:
-        found: int = tuple.__getitem__(self, 0)
-        return found
+    newest: int
+    code: CodeType | None
+    lasti: int
 
     @property
     def place(self) -> Place:
-        return tuple.__getitem__(self, 1), tuple.__getitem__(self, 2)
+        return self.code, self.lasti
 
     # a residual is a payload, a version cell and a version; the cell's first entry must be equal to the version
     def __iter__(self) -> Iterator[Any]:
@@ -38,6 +54,9 @@ class Freed(tuple[Any, ...]):
 
     def __getitem__(self, index: Any) -> Any:
         return self
+
+    def __len__(self) -> int:
+        return 3
 
     def __eq__(self, other: object) -> bool:
         return False
@@ -55,7 +74,7 @@ def explain(node: Any, freed: Freed) -> str:
     """Why a node's residuals are gone, and what to do: state carried from an earlier iteration, or two backwards through one graph."""
     by = describe(*freed.place)
     found = f"The first operation found without its saved values is {node.name()}, made at {node.where()}; the backward called at {by} "
-    run = running.get(get_ident())
+    run = running()
     if run is None:
         return f"{found}used them up. Pass retain_graph=True to that call to keep them, or read them before it."
     crossings = boundary([edge.node_of() for edge, _ in run.roots if hasattr(edge, "node_of")], freed)

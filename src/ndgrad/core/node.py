@@ -6,7 +6,7 @@ import itertools
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from ndgrad.base.devices import CPU
 from ndgrad.base.dtypes import from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place_of_call
 from ndgrad.base.modes import exceptional
+from ndgrad.base.naming import name_in_program
 from ndgrad.base.types import Shape
 from ndgrad.core.freed import Freed, explain
 from ndgrad.core.observers import Observer, announce
@@ -146,7 +147,13 @@ class Node:
         """What each gradient that the node receives looks like."""
         if self.outputs == 1:
             return (InputMetadata(self.shape, self.dtype),)
-        return tuple(InputMetadata(shape, kind) for shape, kind in zip(self.shape, self.dtype, strict=True))
+        return tuple(InputMetadata(self.shape[number], self.dtype[number]) for number in self.shown_outputs())
+
+    def shown_outputs(self) -> Sequence[int]:
+        """The outputs that users are told of as the node's, which have gradients: not the indices that `max` gives."""
+        if self.outputs == 1:
+            return (0,)
+        return [number for number, kind in enumerate(self.dtype) if kind is None or kind.kind in "fc"]
 
     @property
     def requires_grad(self) -> bool:
@@ -405,6 +412,7 @@ def stale_error(node: Node, index: int) -> NoReturn:
     kind = f"torch.{type_name(from_numpy_dtype[payload.dtype])}Tensor {list(payload.shape)}"
     name = node.residuals[index] if index < len(node.residuals) else ""
     source = made = ""
+    edge = None
     if name.startswith("out"):
         source = f", which is output {int(name[3:] or 0)} of {plain_name(node)},"
     else:
@@ -416,10 +424,19 @@ def stale_error(node: Node, index: int) -> NoReturn:
     raise RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[{kind}]{source} is at version {cell[0]}; expected version {version} instead.\n"
-        f"The value{made} was saved by {node.name()} at {node.where()}"
-        + (f" and last changed by {changed}.\n" if changed else ".\n")
-        + "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()."
+        f"The value{made} was saved by {node.name()} at {node.where()}{changed and ' and last changed by '}{changed}.\n{advice(edge)}"
     )
+
+
+def advice(edge: Any) -> str:
+    """What to write instead of the change of a saved tensor that has this edge."""
+    if isinstance(edge, Tensor):
+        name = name_in_program(edge)
+        return (
+            f"It is a leaf{name and f', {name},'} that was changed between its use and the backward, as by the step of an optimizer. Call "
+            "backward() before the step; where state is carried on from before an earlier step, cut the graph: state = state.detach()."
+        )
+    return "Write the change out of place (y = y + 1 instead of y += 1), or give the in-place operation a copy: y = y.clone()."
 
 
 def output_now(edge: Any, cell: Any) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ndgrad.base import modes
-from ndgrad.core.freed import Freed
+from ndgrad.core.freed import Freed, running
 from ndgrad.core.tensor import Tensor, wrap
 
 
@@ -27,7 +27,8 @@ class Packed:
         """The residual, as the unpack hook gives it."""
         found = self.unpack(self.value)
         if not isinstance(found, Tensor):
-            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(found).__name__}")
+            name = f"{'numpy.' * (type(found).__module__ == 'numpy')}{type(found).__name__}"
+            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {name}")
         if found._a.shape != self.shape:
             raise RuntimeError(
                 f"a saved tensor of shape {list(self.shape)} came back from its unpack hook with shape {list(found._a.shape)}"
@@ -91,6 +92,9 @@ def packing_kind(kind: Any) -> Any:
 def pull_packed(self: Any, g: Any, parents: tuple[Any, ...]) -> tuple[Any, ...]:
     """Run the rules of a node on payloads, some of which have to be unpacked."""
     values = [value.unpacked()._a if type(value) is Packed else value for value in self.check()]
+    run = running()
+    if run is not None and run.observers:
+        run.unpacked = self, values  # what observers may want to know cannot always be unpacked once more
     found: tuple[Any, ...] = self.pull_values(values, g, parents)
     return found
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.dtypes import FLOATING, combine, dtype, from_numpy_dtype, get_default_dtype, number_dtype, numpy_dtype, promote_types
-from ndgrad.base.location import place_of_call
+from ndgrad.base.location import NOWHERE, place, tracing
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Payload
@@ -345,7 +345,7 @@ def record(primitive: Primitive, operands: Any, payloads: list[Any], params: dic
     node.parents = tuple(edges)
     node.extra = None
     node.number = tick()
-    node.code, node.lasti = place_of_call(2)
+    node.code, node.lasti = place(2) if tracing.on else NOWHERE
     if primitive.outputs == 1:
         node.shape, node.dtype = computed.shape, computed.dtype
     else:

@@ -6,6 +6,7 @@ reverse mode in `ndgrad.autograd`, and copying and pickling in `ndgrad.core`.
 
 from __future__ import annotations
 
+import opcode
 import sys
 import threading
 import warnings
@@ -17,7 +18,7 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import cpp_name, dtype, names_left_out, type_name
 from ndgrad.base.dtypes import dtype as dtype_type
-from ndgrad.base.location import describe, place_of_call
+from ndgrad.base.location import NOWHERE, describe, place, tracing
 from ndgrad.base.storage import address
 from ndgrad.base.types import Array, Payload
 from ndgrad.core.attributes import Attributes
@@ -137,6 +138,10 @@ class Tensor(Attributes, Methods):
             )
         before, view = self._node is not None, self._view
         self._node = LEAF if value or (view is not None and view.base._node is not None) else None
+        if before and not value:
+            self._cut = note("requires_grad = False")
+        elif value and self._cut:
+            del self._cut
         if view is not None:
             view.own = bool(value)
         elif before != bool(value) and self._v is not None and sys.getrefcount(self._v) > 2:
@@ -402,12 +407,21 @@ def mark_modified(tensor: Tensor, name: str) -> None:
         tensor._v = [1]
     elif cell is not INFERENCE:
         cell[0] += 1
-        cell[1:4] = (name, *place_of_call())
+        cell[1:4] = (name, *(place() if tracing.on else NOWHERE))
 
 
 def modified_by(cell: list[Any]) -> str:
     """Who changed the memory last, for an error message; empty if that is not known."""
-    return f"{cell[1]} at {describe(cell[2], cell[3])}" if len(cell) > 3 else ""
+    if len(cell) <= 3:
+        return ""
+    name, code, instruction = cell[1:4]
+    if code is not None and code.co_code[instruction] == STORE_SUBSCR:
+        name = "__setitem__"  # which may have left the writing to an operation of another name
+    return f"{name} at {describe(code, instruction)}"
+
+
+#: What Python runs for `t[key] = value`.
+STORE_SUBSCR = opcode.opmap["STORE_SUBSCR"]
 
 
 #: Types whose instances the fast lanes may take apart: no transform, no override, just a payload and a node.

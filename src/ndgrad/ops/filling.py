@@ -58,8 +58,6 @@ def writes_silently(self: Tensor, *others: Any) -> bool:
     array = self._a
     if type(array) is not np.ndarray or type(self) not in plain or self._v is INFERENCE:
         return False
-    if modes.exceptional and modes.current().special:
-        return False  # somebody watches
     records = self._node is not None
     view = self._view
     if view is not None:

@@ -17,7 +17,6 @@ hook that collects what is saved this time; the n-th tensor of the second run st
 from __future__ import annotations
 
 import threading
-from _thread import get_ident
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -108,7 +107,7 @@ class Task:
 
 def current_task() -> Any:
     """What recomputed tensors belong to: the group of backward calls, the backward that is running, or just this request."""
-    return settings.group or running.get(get_ident()) or Task()
+    return settings.group or running() or Task()
 
 
 class Input:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from _thread import get_ident
 from collections.abc import Iterable
 from typing import Any
 
@@ -55,7 +54,7 @@ class CheckpointFunction(Function):
     @staticmethod
     def backward(ctx: Any, *args: Any) -> Any:
         """Run the function again, recorded, and go back through it."""
-        run = running.get(get_ident())
+        run = running()
         if run is None or run.captured is not None:
             raise RuntimeError(
                 "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an `inputs` parameter to "

@@ -9,6 +9,8 @@ from ndgrad.viz.picture import Box
 WIDTHS = dict.fromkeys("iljI.,:;'|!", 0.3) | dict.fromkeys("ftr()[]/- ", 0.38) | dict.fromkeys("mwMW@%", 0.92)
 TIMES = "\u00d7"
 TITLE, SMALL = 13.0, 11.0
+#: How much wider the bold letters of a title are, in the widest of the usual fonts.
+BOLD = 1.12
 LINE = 15.0
 #: The longest line that a box shows; what is longer is in its title and in the page's panel.
 LONGEST = 40
@@ -56,7 +58,7 @@ def size_of_box(box: Box) -> tuple[float, float]:
     """The width and the height of a box."""
     first, second = title_of(box)
     lines = lines_of(box)
-    title = width_of(f"{first}  {second}" if first and second else first + second, TITLE)
+    title = width_of(f"{first}  {second}" if first and second else first + second, TITLE * BOLD)
     widest = max([title, *(width_of(line, SMALL) for line in lines)])
     return max(72.0, widest + 22), 27.0 + LINE * len(lines)
 

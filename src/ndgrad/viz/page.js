@@ -49,11 +49,13 @@
     return { x: e, y: f, w: rect.width.baseVal.value, h: rect.height.baseVal.value };
   }
   function reveal(n, always) {
-    const at = place(n), w = view.clientWidth / k, h = view.clientHeight / k;
+    const at = place(n), seen = () => [view.clientWidth / k, view.clientHeight / k];
+    let [w, h] = seen();
     if (!always && k >= 0.42 && at.x > x && at.y > y && at.x + at.w < x + w && at.y + at.h < y + h) return;
     if (k < 0.42) k = 0.8;
-    x = at.x + at.w / 2 - view.clientWidth / k / 2;
-    y = at.y + at.h / 2 - view.clientHeight / k / 2;
+    [w, h] = seen();
+    x = at.x + at.w / 2 - w / 2;
+    y = n === data.root ? at.y + at.h - h + 90 / k : at.y + at.h / 2 - h / 2;  // nothing stands below the result
     show();
   }
 

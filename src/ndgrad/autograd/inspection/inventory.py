@@ -170,6 +170,10 @@ def measure(nodes: Iterable[Node], leaves: list[Tensor]) -> GraphSize:
 
 
 # ---------------------------------------------------------------- the report
+#: How many rows a report prints when it is not asked for more.
+ROWS = 40
+
+
 class SavedRow:
     """One saved tensor.
 
@@ -200,7 +204,7 @@ class SavedRow:
 
 
 class SavedReport(list[SavedRow]):
-    """The rows of a `saved_report`; prints as a table.
+    """The rows of a `saved_report`; prints as a table of those that hold most.
 
     Attributes
     ----------
@@ -212,18 +216,29 @@ class SavedReport(list[SavedRow]):
     of_leaves: int = 0
 
     def __str__(self) -> str:
+        return self.table(ROWS)
+
+    __repr__ = __str__
+
+    def table(self, rows: int | None = None) -> str:
+        """All rows as text; or so many, those that add most to the total, and what the others add."""
+        shown: list[SavedRow] = self
+        if rows is not None and len(self) > rows:
+            largest = {row.number for row in sorted(self, key=lambda row: -row.counted)[:rows]}
+            shown = [row for row in self if row.number in largest]
         head = ("", "op", "saved", "shape", "dtype", "bytes", "line", "shared with")
-        body = [row_cells(row) for row in self]
+        body = [row_cells(row) for row in shown]
         widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
         lines = []
         for cells in (head, *body):
             pairs = enumerate(zip(cells, widths, strict=True))
             lines.append("  ".join(cell.rjust(width) if at in (0, 5) else cell.ljust(width) for at, (cell, width) in pairs).rstrip())
+        if len(shown) < len(self):
+            rest = self.total - sum(row.counted for row in shown)
+            lines.append(f"... {len(self) - len(shown):,} more rows with {amount(rest)} of their own: print(report.table()) shows them")
         count = "1 saved tensor keeps" if len(self) == 1 else f"{len(self):,} saved tensors keep"
         leaves = f"; {amount(self.of_leaves)} more belong to leaves" if self.of_leaves else ""
         return "\n".join([*lines, f"{count} {amount(self.total)} alive{leaves}"])
-
-    __repr__ = __str__
 
 
 def row_cells(row: SavedRow) -> tuple[str, ...]:
@@ -310,9 +325,11 @@ def live_graphs() -> list[LiveGraph]:
     Graphs that share a part count it each.
     """
     objects = gc.get_objects()
-    nodes = [each for each in objects if isinstance(each, Node) and hasattr(each, "parents") and not isinstance(each, AccumulateGrad)]
-    tensors = [each for each in objects if isinstance(each, Tensor)]
-    del objects
+    # by type: `isinstance` asks an object that it does not know for its `__class__`, which runs the code of others' lazy objects
+    faces_too = [each for each in objects if issubclass(type(each), Node)]
+    nodes = [each for each in faces_too if hasattr(each, "parents") and not isinstance(each, AccumulateGrad)]
+    tensors = [each for each in objects if issubclass(type(each), Tensor)]
+    del objects, faces_too
     inner = {id(edge.node_of()) for node in nodes for edge in node.parents if edge is not None and not isinstance(edge, Tensor)}
     called = names_from(None, users_frame(), outwards=True)
     holders: dict[int, list[str]] = {}

@@ -21,6 +21,7 @@ class Names:
     def __init__(self, named: Iterable[tuple[str, Any]]) -> None:
         self.tensors: dict[int, list[str]] = {}
         self.results: dict[tuple[int, int], str] = {}
+        self.anonymous: set[str] | None = None
         for name, value in named:
             if not isinstance(value, Tensor):
                 continue
@@ -30,17 +31,32 @@ class Names:
                 self.results.setdefault((id(node.node_of()), node.output_nr), name)
 
     def leaf(self, tensor: Tensor, *, several: bool = False) -> str:
-        """The best name: a variable's own, then one with an index, which says more than that of a loop's variable; "" without one.
+        """The best name: a variable's own, then one with an index; "" without one.
 
-        For one of `several` that belong together an index is best.
+        For one of `several` that belong together an index is best, and where others in the container have no other name: the variable is
+        then likely that of a loop over them.
         """
         found = self.tensors.get(id(tensor), [""])
         indexed = [name for name in found if INDEX.search(name)]
         plain = [] if several else [name for name in found if name.isidentifier()]
+        if plain and indexed:
+            if self.anonymous is None:
+                self.anonymous = self.without_variables()
+            plain = [name for name in indexed if container(name) in self.anonymous] or plain
         return (plain or indexed or found)[0]
+
+    def without_variables(self) -> set[str]:
+        """The containers that hold a tensor which no variable holds."""
+        nameless = (names for names in self.tensors.values() if not any(map(str.isidentifier, names)))
+        return {container(name) for names in nameless for name in names} - {""}
 
     def result(self, node: Any, number: int = 0) -> str:
         return self.results.get((id(node), number), "")
+
+
+def container(name: str) -> str:
+    """The expression up to its last index; empty if it has none."""
+    return name.rpartition("[")[0]
 
 
 def names_from(given: Any, frame: FrameType | None = None, *, outwards: bool = False) -> Names:

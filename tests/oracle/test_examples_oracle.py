@@ -1,0 +1,18 @@
+"""The short examples under torch itself: the golden texts are what torch prints."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GOLDEN = ROOT / "tests" / "golden" / "examples"
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "autograd_tutorial")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_torch_prints_the_golden_text(path):
+    result = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (GOLDEN / f"{path.stem}.txt").read_text()

@@ -1,0 +1,53 @@
+"""The short examples: each prints under `ndgrad run` what it prints under torch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# What each example prints under torch 2.13.0; tests/oracle prints it anew. The tutorial has tests of its own.
+GOLDEN = ROOT / "tests" / "golden" / "examples"
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "autograd_tutorial")
+each = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+
+
+@each
+def test_an_example_prints_what_it_prints_under_torch(path, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "ndgrad", "run", str(path)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == (GOLDEN / f"{path.stem}.txt").read_text()
+
+
+@each
+def test_an_example_is_short_says_torch_and_stands_in_the_readme(path):
+    lines = path.read_text().splitlines()
+    assert len(lines) < 60
+    assert "import torch" in lines
+    assert not any("ndgrad" in line for line in lines[lines.index("import torch") :])
+    assert f"examples/{path.name}" in (ROOT / "README.md").read_text()
+
+
+def test_every_golden_text_has_its_example():
+    assert sorted(path.stem for path in GOLDEN.iterdir()) == [path.stem for path in EXAMPLES]
+
+
+def test_the_golden_texts_have_what_the_examples_show():
+    """The files under test must not shrink unnoticed: what each of them is there to show leaves its words here."""
+    for stem, words in {
+        "checkpointing": "the gradients are the same to the last bit: True",
+        "custom_functions": "first and second derivatives: True True",
+        "gradient_penalty": "the last weight: True and on the last bias: False",
+        "hunting_nan": "Function 'SqrtBackward0' returned nan values in its 0th output.",
+        "truncated_bptt": "at time 12: Trying to backward through the graph a second time",
+    }.items():
+        assert words in (GOLDEN / f"{stem}.txt").read_text()
