@@ -11,7 +11,7 @@ import pytest
 
 import ndgrad as torch
 from ndgrad.autograd import gradients
-from ndgrad.autograd.observing import first_backward
+from ndgrad.viz.observing import first_backward
 
 SCRIPT = """
 import sys, torch

@@ -587,14 +587,3 @@ def test_code_that_was_never_in_a_file():
     text = message_of(scope["y"].sum().backward)
     assert "saved by ExpBackward0 at <typed in>:1" in text
     assert "last changed by mul_ at <typed in>:2" in text
-
-
-@pytest.mark.parametrize("out", [lambda: torch.empty(0), lambda: (torch.empty(0),), lambda: (torch.empty(0),) * 3])
-def test_as_many_outs_as_results(out):
-    with pytest.raises(TypeError, match="argument 'out' must be a tuple of 2 Tensors"):
-        torch.max(torch.ones(2, 3), 0, out=out())
-
-
-def test_a_mask_is_a_tensor():
-    with pytest.raises(TypeError, match=r"masked_fill\(\): argument 'mask' \(position 2\) must be Tensor, not int"):
-        torch.masked_fill(torch.ones(2), 1, 2.0)

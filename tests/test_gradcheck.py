@@ -8,7 +8,7 @@ import pytest
 
 import ndgrad as torch
 from ndgrad.autograd import gradcheck, gradgradcheck
-from ndgrad.autograd.derivative_checks import check_zero_tangents
+from ndgrad.autograd.checks.derivative_checks import check_zero_tangents
 from ndgrad.autograd.gradcheck import GradcheckError
 
 MODES = pytest.mark.parametrize("fast_mode", [False, True], ids=["slow", "fast"])

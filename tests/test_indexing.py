@@ -183,3 +183,8 @@ def test_membership_and_iteration():
     assert reversed(x.detach()).tolist() == [[3, 4], [1, 2]]
     with pytest.raises(TypeError, match="iteration over a 0-d tensor"):
         iter(x[0, 0])
+
+
+def test_a_mask_is_a_tensor():
+    with pytest.raises(TypeError, match=r"masked_fill\(\): argument 'mask' \(position 2\) must be Tensor, not int"):
+        ndgrad.masked_fill(ndgrad.ones(2), 1, 2.0)

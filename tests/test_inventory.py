@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 
 import ndgrad as torch
-from ndgrad.autograd import inventory
 from ndgrad.autograd.graph import get_gradient_edge, graph_size, live_graphs, saved_report
+from ndgrad.autograd.inspection import inventory
 
 
 def line_of(row):

@@ -73,6 +73,17 @@ def test_operations_functions_and_nodes_have_their_names_and_parents(leaves):
     assert len(products) == 3
 
 
+def test_operations_have_pytorchs_names_whatever_the_primitives_are_called():
+    x = torch.tensor([7.0, 8.0])
+    with autograd_profiler.profile() as prof:
+        torch.floor_divide(x, 2)
+        torch.deg2rad(x)
+        x.to(torch.float64)
+        x.bool().all(0)
+    names = [event.name.removeprefix("aten::") for event in prof.function_events]
+    assert names == ["floor_divide", "deg2rad", "_to_copy", "_to_copy", "all"]
+
+
 def test_backward_is_tied_to_forward_by_number_and_thread(leaves):
     prof = profiled_step(leaves)
     for forward, backward in (("aten::mm", "MmBackward0"), ("Cube", "CubeBackward"), ("aten::mean", "MeanBackward0")):

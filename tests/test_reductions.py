@@ -220,3 +220,9 @@ def test_results_do_not_share_memory_with_a_copy():
         out.add_(1)
         assert x.tolist() == [1, 1, 1]
         assert out.tolist() != before
+
+
+@pytest.mark.parametrize("out", [lambda: ndgrad.empty(0), lambda: (ndgrad.empty(0),), lambda: (ndgrad.empty(0),) * 3])
+def test_as_many_outs_as_results(out):
+    with pytest.raises(TypeError, match="argument 'out' must be a tuple of 2 Tensors"):
+        ndgrad.max(ndgrad.ones(2, 3), 0, out=out())

@@ -448,8 +448,7 @@ def test_the_public_names_are_those_of_torch():
         expected, found = submodule(theirs, name), submodule(ours, name)
         for each in set(expected.__all__) & set(vars(found)):
             assert each in found.__all__, f"{name}.{each} is there, but not in __all__"
-    present = set(ours.autograd.__all__)
-    assert present == set(theirs.autograd.__all__)
+    assert set(ours.autograd.__all__) == set(theirs.autograd.__all__)
     for each in ours.autograd.__all__:
         assert hasattr(ours.autograd, each)
 

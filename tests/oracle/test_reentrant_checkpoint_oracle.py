@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from tests.oracle.both import PROGRAMS, check, program
-from tests.oracle.test_checkpoint_oracle import counted, leaf, near, tools
+from tests.oracle.checkpoints import counted, leaf, near, tools
 
 
 @program

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.oracle.both import PROGRAMS, check, program
-from tests.oracle.test_checkpoint_oracle import lists, near, tools
+from tests.oracle.checkpoints import lists, near, tools
 
 
 def policy_of(torch, *kept):

@@ -12,7 +12,7 @@ from ndgrad.autograd.custom_nodes import CustomNode, stashed_places
 from ndgrad.base import modes
 from ndgrad.core.inplace import check_recorded
 from ndgrad.core.node import edge_of, keep_retained
-from ndgrad.core.observers import announce, observed_call
+from ndgrad.core.observers import Observer, announce, observed_call
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
 from ndgrad.core.views import CUSTOM, MULTI_OUTPUT, write_through
@@ -132,7 +132,7 @@ class Outputs:
         if self.recording:
             node.save(self.to_save)
             node.stashed = stashed_places(node.state)
-            announce(node)
+            announce(Observer.recorded, node)
         return tuple(values) if isinstance(self.output, tuple) else values[0]
 
     def check_dirty(self) -> set[int]:

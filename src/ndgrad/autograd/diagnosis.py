@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,11 @@ from ndgrad.base.quiet import Quiet
 from ndgrad.base.shapes import expands
 from ndgrad.base.types import Shape
 from ndgrad.core.freed import running
-from ndgrad.core.node import Node, Port, plain_name, without_suffix
+from ndgrad.core.node import Node, Port, plain_name
 from ndgrad.core.packing import Packed
 from ndgrad.core.primitive import ELEMENTWISE, MULTILINEAR, Primitive
 from ndgrad.core.tensor import Tensor
+from ndgrad.ops.aten import primitive_name
 from ndgrad.ops.declare import table
 
 Index = tuple[int, ...]
@@ -28,6 +28,11 @@ STOPS = "autograd.check_numerics() stops where the first infinity arises."
 def payload_of(value: Any) -> Any:
     """The numbers of a tensor; anything else as it is."""
     return value._a if isinstance(value, Tensor) else value
+
+
+def payloads_of(node: Node, g: Any) -> list[Any]:
+    """The same of the gradients of a node's outputs, however many it has."""
+    return [payload_of(each) for each in ([g] if node.outputs == 1 else g)]
 
 
 def first_place(bad: Any) -> Index:
@@ -63,10 +68,9 @@ def operation(node: Node) -> str:
 
 
 def title(primitive: Primitive) -> str:
-    """What an operation is called: by its function, or if that is none of its own, as PyTorch's name of the node says."""
-    if (primitive.title in table and primitive.name.startswith(primitive.title)) or "::" in primitive.node_name:
-        return primitive.title
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", without_suffix(primitive.node_name)).lower()
+    """What an operation is called: by its function, or if that is none of its own, as PyTorch calls it."""
+    own = primitive.title in table and primitive.name.startswith(primitive.title)
+    return primitive.title if own else primitive_name(primitive)
 
 
 def line(node: Node) -> str:

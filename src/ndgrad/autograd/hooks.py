@@ -19,6 +19,7 @@ from ndgrad.core.tensor import LEAF, Tensor, wrap
 accumulation_lock = threading.RLock()
 # What is looped over is copied with `list`, which even a Python without a global lock does in one step.
 
+
 def add_hook(hooks: Hooks, hook: Callable[..., Any]) -> RemovableHandle:
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
@@ -36,11 +37,17 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
             if self._hooks is None:
                 self._hooks = Hooks()
         return add_hook(self._hooks, hook)
-    extra = node.node_of().more()
+    return add_hook(hooks_of_outputs(node).setdefault(node.output_nr, Hooks()), hook)
+
+
+def hooks_of_outputs(edge: Any) -> dict[int, Hooks]:
+    """The hooks on the gradients of all outputs of the node that an edge leads to, by the number of the output."""
+    extra = edge.node_of().more()
     with registration_lock:
         if extra.tensor_hooks is None:
             extra.tensor_hooks = {}
-    return add_hook(extra.tensor_hooks.setdefault(node.output_nr, Hooks()), hook)
+    found: dict[int, Hooks] = extra.tensor_hooks
+    return found
 
 
 def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
@@ -74,13 +81,10 @@ def set_backward_hooks(self: Tensor, hooks: Hooks | None) -> None:
     if node is None or node is LEAF:
         self._hooks = hooks
         return
-    extra = node.node_of().more()
-    if extra.tensor_hooks is None:
-        extra.tensor_hooks = {}
     if hooks is None:
-        extra.tensor_hooks.pop(node.output_nr, None)
+        hooks_of_outputs(node).pop(node.output_nr, None)
     else:
-        extra.tensor_hooks[node.output_nr] = hooks
+        hooks_of_outputs(node)[node.output_nr] = hooks
 
 
 def node_register_hook_dict(self: Node, tensor: Tensor) -> None:
@@ -93,10 +97,7 @@ def node_register_hook_dict(self: Node, tensor: Tensor) -> None:
     if isinstance(self, AccumulateGrad):
         self.variable._hooks = hooks
         return
-    extra = self.node_of().more()
-    if extra.tensor_hooks is None:
-        extra.tensor_hooks = {}
-    extra.tensor_hooks[tensor.output_nr] = hooks
+    hooks_of_outputs(self)[tensor.output_nr] = hooks
 
 
 def retain_grad(self: Tensor) -> None:

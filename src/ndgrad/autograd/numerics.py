@@ -18,6 +18,7 @@ from ndgrad.autograd.diagnosis import (
     note_zeros,
     operation,
     payload_of,
+    payloads_of,
     place_text,
     title,
     value_at,
@@ -108,7 +109,7 @@ class Checks(Observer):
 
     def started(self, node: Any, g: Any) -> None:
         if self.backward:
-            self.check_sum(node, [payload_of(each) for each in ([g] if node.outputs == 1 else g) if each is not None])
+            self.check_sum(node, [each for each in payloads_of(node, g) if each is not None])
 
     def accumulated(self, leaf: Any, g: Any) -> None:
         if self.backward:
@@ -117,7 +118,7 @@ class Checks(Observer):
     def pulled(self, node: Any, g: Any, cotangents: tuple[Any, ...]) -> None:
         if not self.backward:
             return
-        came = [payload_of(each) for each in ([g] if node.outputs == 1 else g)]
+        came = payloads_of(node, g)
         for position, cotangent in enumerate(map(payload_of, cotangents)):
             if cotangent is None or np.all(np.isfinite(cotangent)):
                 continue
@@ -219,7 +220,7 @@ class ZerosStay(Observer):
 
     def pull(self, node: Any, g: Any, compute: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
         cotangents = compute()
-        came = [payload_of(each) for each in ([g] if node.outputs == 1 else g)]
+        came = payloads_of(node, g)
         zero: Any = came[0] == 0 if is_elementwise(node) else None
         if zero is None or np.all(zero):
             zero = not any(np.any(each) for each in came if each is not None)

@@ -13,10 +13,10 @@ from contextlib import ContextDecorator
 from enum import Enum
 from typing import Any, ClassVar, NoReturn
 
-from ndgrad.autograd.chrome_traces import write_trace
-from ndgrad.autograd.profiler_util import DeviceType as DeviceType
-from ndgrad.autograd.profiler_util import EventList, FunctionEvent, FunctionEventAvg, MemRecordsAcc
-from ndgrad.autograd.recording import USER, Range, Recorder, described, recorders
+from ndgrad.autograd.profiling.chrome_traces import write_trace
+from ndgrad.autograd.profiling.events import DeviceType as DeviceType
+from ndgrad.autograd.profiling.events import EventList, FunctionEvent, FunctionEventAvg, MemRecordsAcc
+from ndgrad.autograd.profiling.recording import USER, Range, Recorder, described, recorders
 
 __all__ = [
     "EnforceUnique", "EventList", "FunctionEvent", "KinetoStepTracker", "MemRecordsAcc", "emit_itt", "emit_nvtx", "load_nvprof",

@@ -56,10 +56,18 @@ def place_of_call(depth: int = 1) -> Place:
     return place(depth + 1) if tracing.on else NOWHERE
 
 
+def users_frame() -> FrameType | None:
+    """The nearest frame outside ndgrad."""
+    frame: FrameType | None = caller(1)
+    while frame is not None and inside[frame.f_code.co_filename]:
+        frame = frame.f_back
+    return frame
+
+
 def users_frames() -> list[tuple[FrameType, int]]:
     """The frames outside ndgrad and their lines, innermost first, as `traceback.StackSummary` takes them."""
     found: list[tuple[FrameType, int]] = []
-    frame: FrameType | None = caller(1)
+    frame = users_frame()
     while frame is not None:
         if not inside[frame.f_code.co_filename]:
             found.append((frame, frame.f_lineno))

@@ -1,61 +1,79 @@
-"""What the user's program calls an object: looked for in its frames, when an error is about to speak of it."""
+"""What the user's program calls its objects: looked for in its variables and in what is in them, for messages and pictures."""
 
 from __future__ import annotations
 
+import inspect
+import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
-from types import FrameType
+from itertools import islice
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
-from ndgrad.base.location import caller, inside
+from ndgrad.base.location import inside, users_frame
 
-#: How many frames are searched, and how many objects in each.
-FRAMES, OBJECTS = 4, 5000
+#: How deep in containers and objects names are looked for, how many values of a namespace are looked at, by how many ways each is reached.
+DEEPEST, MOST, WAYS = 4, 50_000, 3
+#: For the name of one object: how many frames are searched, how deep, and how many values in all, as an error should not take long.
+FRAMES, DEEPER, VALUES = 4, 8, 20_000
+#: What is never looked into.
+CLOSED = (str, bytes, int, float, complex, bool, type(None), type, ModuleType, FunctionType)
 
 
 def name_in_program(value: object) -> str:
     """The name of a variable of the calling program that is this object, or of what it is in, such as `model.weights[1]`; or empty."""
-    frame: FrameType | None = caller(1)
-    searched = 0
-    while frame is not None and searched < FRAMES:
+    named = islice(named_in_frames(users_frame(), FRAMES, DEEPER), VALUES)
+    return next((name for name, held in named if held is value), "")
+
+
+def named_in_frames(frame: FrameType | None, frames: int, deepest: int = DEEPEST) -> Iterator[tuple[str, Any]]:
+    """Whatever has a name in some frames of the program, a frame and those that called it, and then in their modules."""
+    modules: list[dict[str, Any]] = []
+    while frame is not None and frames:
         if not inside[frame.f_code.co_filename]:
-            searched += 1
-            found = find(value, frame.f_locals) or (find(value, frame.f_globals) if searched == 1 else "")
-            if found:
-                return found
+            frames -= 1
+            yield from named_in(variables(frame), deepest)
+            if not any(frame.f_globals is module for module in modules):
+                modules.append(frame.f_globals)
         frame = frame.f_back
-    return ""
+    for module in modules:
+        yield from named_in(dict(module), deepest)
 
 
-def find(value: object, variables: Mapping[str, Any]) -> str:
-    """The shortest way from one of several variables to an object: breadth first, without asking the objects for anything."""
-    level = [(name, held) for name, held in list(variables.items()) if not name.startswith("__")]
-    seen: set[int] = set()
-    while level and len(seen) < OBJECTS:
-        for name, held in level:
-            if held is value:
-                return name
-        below: list[tuple[str, Any]] = []
-        for name, held in level:
-            if id(held) not in seen and len(seen) < OBJECTS:
-                seen.add(id(held))
-                below += inner(name, held)
-        level = below
-    return ""
+def variables(frame: FrameType) -> dict[str, Any]:
+    """A copy of the local variables of a frame."""
+    seen = frame.f_locals
+    found = dict(seen)
+    if sys.version_info < (3, 13) and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        seen.clear()  # which the frame keeps until it returns, and with it what the user deletes meanwhile
+    return found
 
 
-def inner(name: str, held: Any) -> Iterator[tuple[str, Any]]:
-    """What a container or an object of a class of the user's holds, each with what to write for it."""
-    if type(held) is dict:
-        for key, each in list(held.items()):
-            yield f"{name}[{key!r}]", each
-    elif type(held) in (list, tuple):
-        for index, each in enumerate(held):
-            yield f"{name}[{index}]", each
-    elif type(type(held)) is type and not inside_package(type(held)):
-        for key, each in list(getattr(held, "__dict__", {}).items()):
-            yield (f"{name}.{key}" if isinstance(key, str) else name), each
+def named_in(namespace: Mapping[Any, Any], deepest: int = DEEPEST) -> Iterator[tuple[str, Any]]:
+    """The values of a namespace and what is in them, each with the expression that leads there, the shortest ones first."""
+    named = sorted(((str(name), value, 0) for name, value in namespace.items()), key=lambda entry: entry[0].startswith("_"))
+    queue: deque[tuple[str, Any, int]] = deque(named)
+    visits: dict[int, int] = {}
+    for _ in range(MOST):
+        if not queue:
+            return
+        name, value, depth = queue.popleft()
+        yield name, value
+        if depth < deepest and not isinstance(value, CLOSED) and visits.get(id(value), 0) < WAYS:
+            visits[id(value)] = visits.get(id(value), 0) + 1
+            queue.extend((inner, element, depth + 1) for inner, element in contents(name, value))
 
 
-def inside_package(kind: type) -> bool:
-    """Whether a class is one of Python's or of a package that has no tensors of the user's."""
-    return kind.__module__.partition(".")[0] in ("builtins", "types", "numpy", "ndgrad", "sys", "_frozen_importlib")
+def contents(name: str, value: Any) -> list[tuple[str, Any]]:
+    """What is in a list, tuple, dict, module or plain object, with the expressions that lead there."""
+    if isinstance(value, (list, tuple)):
+        return [(f"{name}[{index}]", element) for index, element in enumerate(value[:MOST])]
+    if type(value) is dict:
+        return [(f"{name}[{key!r}]", element) for key, element in list(value.items())[:MOST]]
+    if callable(getattr(type(value), "named_parameters", None)):
+        try:
+            return [(f"{name}.{inner}", parameter) for inner, parameter in value.named_parameters()]
+        except Exception:  # somebody's own, called only because it has the name
+            return []
+    attributes = getattr(value, "__dict__", None)
+    return [(f"{name}.{inner}", element) for inner, element in list(attributes.items())] if type(attributes) is dict else []

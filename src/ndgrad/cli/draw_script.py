@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ndgrad.autograd.naming import caller
-from ndgrad.autograd.observing import first_backward
+from ndgrad.base.location import users_frame
 from ndgrad.cli.run_script import Stopped, run_command
 from ndgrad.viz.drawing import Drawing, format_of, graph
+from ndgrad.viz.observing import first_backward
 
 USAGE = (
     "ndgrad graph [-h] [-o FILE] [--unfolded] [--saved] [--keep-going] SCRIPT [ARGS...] [-o FILE]\n"
@@ -53,7 +53,7 @@ def draw_command(arguments: Sequence[str], parser: argparse.ArgumentParser) -> i
     def before(roots: list[Any]) -> Callable[[], None]:
         name = given[1] if given[0] == "-m" else given[0]
         drawing = graph(
-            roots, frame=caller(), fold=not options.unfolded, saved=options.saved, title=f"First backward of {os.path.basename(name)}"
+            roots, frame=users_frame(), fold=not options.unfolded, saved=options.saved, title=f"First backward of {os.path.basename(name)}"
         )
         drawings.append(drawing)
 

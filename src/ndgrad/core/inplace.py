@@ -18,7 +18,7 @@ from ndgrad.base.quiet import Quiet, quiet_run
 from ndgrad.base.shapes import is_dense
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, backward_name, edge_of, entered, keep_retained
-from ndgrad.core.observers import announce_overwrite, announce_stand_in, announce_write, announce_written, follows_tensors
+from ndgrad.core.observers import Observer, announce, follows_tensors
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, write_through
@@ -104,7 +104,7 @@ def shadow(tensor: Tensor, copies: bool = False) -> Tensor:
         return tensor  # a leaf's edge is the leaf itself; a scalar payload is replaced, never written to
     if copies or type(modes.current().saved_hooks) is tuple or follows_tensors():  # others may keep what they are given, too
         copied = wrap(tensor._a.copy(), node)
-        announce_stand_in(tensor, copied)
+        announce(Observer.stands_in, tensor, copied)
         return copied
     out = wrap(tensor._a, node)
     out._v = tensor._v if tensor._v is INFERENCE else tensor._cell()
@@ -125,7 +125,7 @@ def check_target(target: Any, name: str) -> None:
     if mode.grad and not mode.inference and target.requires_grad:
         check_recorded(target, name)
     if mode.observers:
-        announce_write(target)
+        announce(Observer.writes, target)
 
 
 def check_recorded(target: Tensor, name: str) -> None:
@@ -200,7 +200,7 @@ def write(target: Tensor, out: Tensor, name: str) -> Tensor:
     payload = out._a
     check_writable(target, payload.shape, payload.dtype, name)
     if modes.exceptional:
-        announce_overwrite(target)
+        announce(Observer.overwrites, target)
     if recording and payload.dtype != target._a.dtype and out._node is not None:
         out._node.node_of().dtype = target._a.dtype  # the operation is new, and its result is seen in the target's dtype alone
     memory = target._a
@@ -220,7 +220,7 @@ def finish(target: Tensor, out: Tensor, name: str, recording: bool) -> Tensor:
     """After the write: count it, and record where the target's value now comes from."""
     mark_modified(target, name)
     if modes.exceptional:
-        announce_written(target, name, out)
+        announce(Observer.written, target, name, out)
     if not recording:
         return target
     node = out._node

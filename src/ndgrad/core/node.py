@@ -18,7 +18,7 @@ from ndgrad.base.modes import exceptional
 from ndgrad.base.naming import name_in_program
 from ndgrad.base.types import Shape
 from ndgrad.core.freed import Freed, explain
-from ndgrad.core.observers import announce, announce_restored
+from ndgrad.core.observers import Observer, announce
 from ndgrad.core.packing import Packed, packing_kind
 from ndgrad.core.saved import saved_attribute, saved_names
 from ndgrad.core.tensor import LEAF, Tensor, modified_by, wrap
@@ -196,7 +196,7 @@ class Node:
         """A residual as a tensor with its place in the graph, for recorded backward passes and for `_saved_*`."""
         found = self.tensor_again(index)
         if exceptional and isinstance(found, Tensor):
-            announce_restored(self, index, found)
+            announce(Observer.restored, self, index, found)
         return found
 
     def tensor_again(self, index: int) -> Any:
@@ -247,7 +247,7 @@ def entered(node: NodeType, parents: tuple[Any, ...], output: Tensor, params: di
     node.number = tick()
     node.code, node.lasti = place_of_call()
     if exceptional:
-        announce(node)
+        announce(Observer.recorded, node)
     return node
 
 

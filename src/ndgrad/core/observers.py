@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from ndgrad.base import modes
+
+What = ParamSpec("What")
 
 
 class Observer:
@@ -59,6 +61,9 @@ class Observer:
     def writes(self, tensor: Any) -> None:
         """Before the memory of a tensor is changed in place, and before what is to be written is computed."""
 
+    def overwrites(self, tensor: Any) -> None:
+        """The same, once everything is computed and nothing can refuse it any more: the next thing is the write."""
+
     def written(self, tensor: Any, name: str, out: Any) -> None:
         """After the in-place operation of this name, `add_`, is done: it wrote the value of `out`."""
 
@@ -74,9 +79,6 @@ class Observer:
     def suffix(self, tensor: Any) -> str:
         """What the printed tensor is to say of it."""
         return ""
-
-    def overwrites(self, tensor: Any) -> None:
-        """The same, once everything is computed and nothing can refuse it any more: the next thing is the write."""
 
 
 @contextmanager
@@ -136,40 +138,10 @@ def observed_call(observers: tuple[Observer, ...], function: Any, args: Sequence
     return compute()
 
 
-def announce(node: Any) -> None:
-    """Tell this thread's observers of a node that was made by no primitive."""
+def announce(event: Callable[Concatenate[Any, What], object], *what: What.args, **others: What.kwargs) -> None:
+    """Tell this thread's observers of something: `announce(Observer.overwrites, tensor)`."""
     for observer in modes.current().observers:
-        observer.recorded(node)
-
-
-def announce_write(tensor: Any) -> None:
-    """Tell this thread's observers that the memory of a tensor is about to be changed."""
-    for observer in modes.current().observers:
-        observer.writes(tensor)
-
-
-def announce_overwrite(tensor: Any) -> None:
-    """Tell them right before it is."""
-    for observer in modes.current().observers:
-        observer.overwrites(tensor)
-
-
-def announce_written(tensor: Any, name: str, out: Any) -> None:
-    """Tell this thread's observers that an in-place operation is done."""
-    for observer in modes.current().observers:
-        observer.written(tensor, name, out)
-
-
-def announce_stand_in(tensor: Any, stand_in: Any) -> None:
-    """Tell them that a tensor stands in for another."""
-    for observer in modes.current().observers:
-        observer.stands_in(tensor, stand_in)
-
-
-def announce_restored(node: Any, index: int, tensor: Any) -> None:
-    """Tell them that a residual has been made a tensor."""
-    for observer in modes.current().observers:
-        observer.restored(node, index, tensor)
+        getattr(observer, event.__name__)(*what, **others)
 
 
 def follows_tensors() -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -132,6 +134,19 @@ class Mersenne:
                     self._load(*state)
                 self._mark = mark
             self.spare_normal, self.spare_float_normal = normal, single
+
+    @contextmanager
+    def drawing_from(self, snapshot: tuple[Any, ...] | None) -> Iterator[None]:
+        """Draw inside what was drawn from a snapshot on, and afterwards as if that had not been; None changes nothing."""
+        if snapshot is None:
+            yield
+            return
+        now = self.snapshot()
+        try:
+            self.restore(snapshot)
+            yield
+        finally:
+            self.restore(now)
 
     def clone(self) -> Mersenne:
         """An engine of its own that will draw the same numbers."""

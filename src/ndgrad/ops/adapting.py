@@ -9,7 +9,7 @@ import numpy as np
 
 from ndgrad.base.shapes import expands, sizes_given
 from ndgrad.core.inplace import check_target, in_place
-from ndgrad.core.observers import announce_overwrite
+from ndgrad.core.observers import Observer, announce
 from ndgrad.core.tensor import Tensor, mark_modified
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.data import legacy_tensor
@@ -107,7 +107,7 @@ def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
     """Replace each element by what a function makes of it. As slow as Python."""
     memory = _elements_of(self, "apply_")
     values = np.array([callable(element) for element in memory.reshape(-1).tolist()], memory.dtype).reshape(memory.shape)
-    announce_overwrite(self)
+    announce(Observer.overwrites, self)
     memory[...] = values
     mark_modified(self, "apply_")
     return self
@@ -123,7 +123,7 @@ def map_(self: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> T
     other = np.broadcast_to(tensor._a, memory.shape)
     pairs = zip(memory.reshape(-1).tolist(), other.reshape(-1).tolist(), strict=True)
     values = np.array([callable(*pair) for pair in pairs], memory.dtype).reshape(memory.shape)
-    announce_overwrite(self)
+    announce(Observer.overwrites, self)
     memory[...] = values
     mark_modified(self, "map_")
     return self

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from ndgrad.core.node import backward_name
 from ndgrad.core.primitive import Primitive
 from ndgrad.ops.declare import primitives, table
 
@@ -21,16 +22,21 @@ def key_of(name: str) -> str:
     return name.replace("_", "").lower()
 
 
+#: Operations of PyTorch whose names begin with an underscore, which the names of their nodes do not tell.
+UNDERSCORED = {"to_copy": "_to_copy", "reshape_alias": "_reshape_alias"}
+
+
+@cache
 def primitive_name(primitive: Primitive) -> str:
-    """The name of a primitive in `aten`."""
-    kind = primitive.node_name.rpartition("::")[2].rstrip("0123456789")
-    words = kind.removesuffix("Backwards").removesuffix("Backward")
-    if not primitive.differentiable or words == "NotImplemented":
-        return primitive.title
+    """What PyTorch calls an operation: as its node, if the declaration gave that a name of its own."""
+    words = re.sub(r"Backwards?\d*$", "", primitive.node_name.rpartition("::")[2])
+    if primitive.node_name == backward_name(primitive.name) or words == "NotImplemented":
+        return primitive.name if primitive.name in table else primitive.title
     for known in (primitive.title, primitive.name):
         if key_of(known) == key_of(words):
             return known
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", words).lower()
+    own = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\dD)(?=[A-Z])|(?<=\d)(?=[A-Z][a-z])", "_", words).lower()
+    return UNDERSCORED.get(own, own)
 
 
 class Overload:

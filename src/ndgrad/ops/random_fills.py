@@ -14,7 +14,7 @@ from ndgrad.base.shapes import broadcast_shapes, check_expandable
 from ndgrad.base.types import Array
 from ndgrad.core.inplace import check_recorded, check_target, check_writable, shadow
 from ndgrad.core.inplace import finish as finish_write
-from ndgrad.core.observers import announce_overwrite
+from ndgrad.core.observers import Observer, announce
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import distributions
 from ndgrad.ops.arguments import check_tensor
@@ -46,7 +46,7 @@ def _fill(self: Any, name: str, history: Any, draw: Callable[[Array], Any], *oth
     memory = self._memory()
     check_writable(self, memory.shape, memory.dtype, name)
     out = history(shadow(self), *others) if recording else finish(memory)
-    announce_overwrite(self)
+    announce(Observer.overwrites, self)
     run_quietly(draw, memory)
     return finish_write(self, out, name, recording)
 

@@ -16,7 +16,7 @@ from ndgrad.base.storage import address, owner_of
 from ndgrad.base.types import Shape
 from ndgrad.core.inplace import check_recorded, check_target
 from ndgrad.core.node import Node
-from ndgrad.core.observers import announce_stand_in
+from ndgrad.core.observers import Observer, announce
 from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
 from ndgrad.kernels.striding import dense_empty, strided
 from ndgrad.ops import pieces
@@ -448,7 +448,7 @@ def _becomes(target: Tensor, name: str, overloads: int, view_of: Any, *args: Any
         target._node.__class__ = _in_place_class(type(out._node), overloads)
     mark_modified(target, name)
     if exceptional:
-        announce_stand_in(out, target)
+        announce(Observer.stands_in, out, target)
     if target._view is not None:
         target._view.seen = target._v[0]
     return target

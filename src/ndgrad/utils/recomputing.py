@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
-from ndgrad.autograd.grad_modes import enable_grad
+from ndgrad.autograd.grad_mode import enable_grad
 from ndgrad.autograd.saving import refuse_change, saved_tensors_hooks, unchanged
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
@@ -267,17 +267,15 @@ class Frame:
         def collect(tensor: Tensor) -> Tensor:
             return self.collect(recomputation, tensor)
 
-        now = None if self.state is None else default_generator.engine.snapshot()
-        try:
-            if self.state is not None:
-                default_generator.engine.restore(self.state)
-            with saved_tensors_hooks(collect, unchanged), enable_grad(), self.context, self.foresight(recomputation, collect):
-                self.function(*args, **self.kwargs)
-        except Enough:
-            pass
-        finally:
-            if now is not None:
-                default_generator.engine.restore(now)
+        with (
+            default_generator.engine.drawing_from(self.state),
+            suppress(Enough),
+            saved_tensors_hooks(collect, unchanged),
+            enable_grad(),
+            self.context,
+            self.foresight(recomputation, collect),
+        ):
+            self.function(*args, **self.kwargs)
         self.check(recomputation)
         return recomputation
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ndgrad.autograd.function import Function
-from ndgrad.autograd.grad_modes import enable_grad, no_grad
+from ndgrad.autograd.grad_mode import enable_grad, no_grad
 from ndgrad.autograd.gradients import backward
 from ndgrad.core.freed import running
 from ndgrad.core.tensor import LEAF, Tensor
@@ -65,15 +65,8 @@ class CheckpointFunction(Function):
         for at, tensor in zip(ctx.positions, ctx.saved_tensors, strict=True):
             inputs[at] = tensor
         leaves = detach_variable(tuple(inputs))
-        now = None if ctx.state is None else default_generator.engine.snapshot()
-        try:
-            if ctx.state is not None:
-                default_generator.engine.restore(ctx.state)
-            with enable_grad():
-                outputs = ctx.run_function(*leaves)
-        finally:
-            if now is not None:
-                default_generator.engine.restore(now)
+        with default_generator.engine.drawing_from(ctx.state), enable_grad():
+            outputs = ctx.run_function(*leaves)
         given = (outputs,) if isinstance(outputs, Tensor) else outputs
         pairs = [(out, g) for out, g in zip(given, args, strict=False) if isinstance(out, Tensor) and out.requires_grad]
         if not pairs:

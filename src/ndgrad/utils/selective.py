@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import Any
 
-from ndgrad.core.observers import Observer, observing, unobserved
+from ndgrad.core.observers import Observer, forget, observe, unobserved
 from ndgrad.core.packing import without_history
 from ndgrad.core.tensor import Tensor, modified_by
 from ndgrad.ops.aten import Overload, Packet, operator
@@ -86,15 +85,14 @@ class Counting(Observer):
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.counts: dict[Overload, int] = {}
-        self.stack = ExitStack()
 
     def __enter__(self) -> Counting:
         self.counts.clear()
-        self.stack.enter_context(observing(self))
+        observe(self)
         return self
 
     def __exit__(self, *details: object) -> None:
-        self.stack.close()
+        forget(self)
 
     def next_key(self, op: Overload) -> tuple[Overload, int]:
         """The operation and its number."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from ndgrad.base.location import Place, describe, place
-from ndgrad.core.observers import Observer, observing
+from ndgrad.core.observers import Observer, forget, observe
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.aten import operator
 
@@ -17,15 +16,14 @@ class Trace(Observer):
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, Place]] = []
-        self.stack = ExitStack()
 
     def __enter__(self) -> Trace:
         self.lines = []
-        self.stack.enter_context(observing(self))
+        observe(self)
         return self
 
     def __exit__(self, *details: object) -> None:
-        self.stack.close()
+        forget(self)
 
     def done(self, primitive: Any, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], result: Any) -> None:
         given = ", ".join(brief(operand) for operand in operands)

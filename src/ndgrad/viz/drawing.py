@@ -6,7 +6,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ndgrad.autograd.naming import caller, names_from
+from ndgrad.autograd.inspection.naming import names_from
+from ndgrad.base.location import users_frame
 from ndgrad.viz.markup import draw_dot, draw_mermaid
 from ndgrad.viz.page import draw_page
 from ndgrad.viz.picture import Picture, collect
@@ -103,5 +104,5 @@ def graph(
     """
     if limit < 2:
         raise ValueError(f"limit must be at least 2, not {limit}")
-    called = names_from(names, caller() if frame is None else frame, outwards=frame is not None)
+    called = names_from(names, users_frame() if frame is None else frame, outwards=frame is not None)
     return Drawing(collect(t_or_tensors, called, fold=fold, limit=limit, saved=saved), title or "Autograd graph")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ndgrad.autograd.inventory import amount
+from ndgrad.autograd.inspection.inventory import amount
 from ndgrad.viz.picture import Box
 
 #: Widths of characters, in parts of the font's size.

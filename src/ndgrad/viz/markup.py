@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from ndgrad.autograd.inventory import amount
+from ndgrad.autograd.inspection.inventory import amount
 from ndgrad.viz.picture import Box, Picture
 
 #: From which share of all saved memory on a box has the next stronger colour.

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ndgrad.autograd.inventory import amount
+from ndgrad.autograd.inspection.inventory import amount
 from ndgrad.viz.picture import Box, Picture
 from ndgrad.viz.scene import make_scene
 from ndgrad.viz.vector import STYLE, inner_svg

@@ -9,8 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.inventory import Held, amount, buffer_of, form_of, held_by, leaf_buffers, reachable, roots_of, shorter, torch_name
-from ndgrad.autograd.naming import Names
+from ndgrad.autograd.inspection.inventory import (
+    Held,
+    amount,
+    buffer_of,
+    form_of,
+    held_by,
+    leaf_buffers,
+    reachable,
+    roots_of,
+    shorter,
+    torch_name,
+)
+from ndgrad.autograd.inspection.naming import Names
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, Port, without_suffix

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ndgrad.autograd.inventory import amount
+from ndgrad.autograd.inspection.inventory import amount
 from ndgrad.viz.picture import Box, Picture
 
 SYMBOLS = {"op": "●", "leaf": "○", "saved": "▪", "gap": "⋮"}

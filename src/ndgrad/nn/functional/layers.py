@@ -9,7 +9,7 @@ import numpy as np
 
 from ndgrad.base.dtypes import finfo, int32, int64, type_name
 from ndgrad.core.inplace import check_target
-from ndgrad.core.observers import announce_overwrite
+from ndgrad.core.observers import Observer, announce
 from ndgrad.core.tensor import Tensor, mark_modified, wrap
 from ndgrad.ops import ops
 from ndgrad.ops.arguments import check_tensor, unsupported
@@ -83,7 +83,7 @@ def _shorten(weight: Tensor, index: Any, max_norm: float, norm_type: float) -> N
     rows = np.unique(index)
     picked = weight._a[rows]
     size = np.linalg.norm(picked, norm_type, axis=1, keepdims=True)
-    announce_overwrite(weight)
+    announce(Observer.overwrites, weight)
     weight._a[rows] = np.where(size > max_norm, picked * (max_norm / (size + 1e-7)), picked).astype(picked.dtype)
     mark_modified(weight, "embedding_renorm_")
 

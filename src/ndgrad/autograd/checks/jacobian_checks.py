@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ndgrad.autograd.differences import Function, Moved, as_tuple
+from ndgrad.autograd.checks.differences import Function, Moved, as_tuple
+from ndgrad.autograd.checks.kinks import examine
 from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.gradients import grad
-from ndgrad.autograd.kinks import examine
 from ndgrad.base.types import Array
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops import ops as functions

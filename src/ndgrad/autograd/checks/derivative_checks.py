@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.differences import Function, as_tuple
+from ndgrad.autograd.checks.differences import Function, as_tuple
+from ndgrad.autograd.checks.jacobian_checks import GradcheckError, Options, check_jacobians
 from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.gradients import grad
-from ndgrad.autograd.jacobian_checks import GradcheckError, Options, check_jacobians
 from ndgrad.base.dtypes import complex128, float64
 from ndgrad.base.types import Array
 from ndgrad.core.node import edge_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.differences import Function, Moved, as_tuple
+from ndgrad.autograd.checks.differences import Function, Moved, as_tuple
 from ndgrad.autograd.gradients import grad
 from ndgrad.core.tensor import Tensor, wrap
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ndgrad.autograd.differences import Moved
+from ndgrad.autograd.checks.differences import Moved
 from ndgrad.base.types import Array
 
 #: A difference of one-sided slopes that comes from curvature halves with the step, that of a kink stays, that of a jump doubles.

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ndgrad.autograd.custom_nodes import CustomNode
-from ndgrad.autograd.naming import Names, caller, names_from
+from ndgrad.autograd.inspection.naming import Names, names_from
 from ndgrad.base.dtypes import from_numpy_dtype
+from ndgrad.base.location import users_frame
 from ndgrad.base.storage import owner_of
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import AccumulateGrad, Node, Port, edge_of
@@ -258,7 +259,7 @@ def saved_report(t: Any, *, names: Any = None) -> SavedReport:
     names : what leaves are called: a dict from names to tensors or an object with `named_parameters`; by default the caller's variables.
     """
     nodes, leaves = reachable(roots_of(t))
-    called = names_from(names, caller())
+    called = names_from(names, users_frame())
     owners = leaf_buffers(leaves)
     report = SavedReport()
     groups: dict[int, list[SavedRow]] = {}
@@ -330,7 +331,7 @@ def live_graphs() -> list[LiveGraph]:
     tensors = [each for each in objects if issubclass(type(each), Tensor)]
     del objects, faces_too
     inner = {id(edge.node_of()) for node in nodes for edge in node.parents if edge is not None and not isinstance(edge, Tensor)}
-    called = names_from(None, caller(), outwards=True)
+    called = names_from(None, users_frame(), outwards=True)
     holders: dict[int, list[str]] = {}
     for tensor in tensors:
         node = tensor._node

@@ -8,7 +8,6 @@ object besides, and makes each of their allocations several times slower.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 import time
@@ -20,22 +19,20 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.chrome_traces import BACKWARD
-from ndgrad.autograd.profiler_util import MEMORY_EVENT_NAME, EventList, FunctionEvent
+from ndgrad.autograd.profiling.chrome_traces import BACKWARD
+from ndgrad.autograd.profiling.events import MEMORY_EVENT_NAME, EventList, FunctionEvent
 from ndgrad.base import modes
 from ndgrad.base.dtypes import cpp_name, from_numpy_dtype
-from ndgrad.base.location import inside
-from ndgrad.core.node import backward_name
-from ndgrad.core.observers import Observer
+from ndgrad.base.location import users_frames
+from ndgrad.base.storage import owner_of
+from ndgrad.core.observers import Observer, forget, observe
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops.declare import table
+from ndgrad.ops.aten import operator
 
 FUNCTION, USER = 0, 7  # scopes, besides BACKWARD
 ACCUMULATE = "torch::autograd::AccumulateGrad"
 ENGINE = "autograd::engine::evaluate_function: "
 STEP = "ProfilerStep#"
-#: Operations of PyTorch whose names begin with an underscore, which the names of their nodes do not tell.
-UNDERSCORED = {"to_copy": "_to_copy", "reshape_alias": "_reshape_alias"}
 
 
 class Range:
@@ -67,18 +64,6 @@ class Watched(weakref.ref[Any]):
     size: int
 
 
-class _Names(dict[Any, str]):
-    """Primitive -> what PyTorch calls the operation: after its node, if the declaration gave that a name of its own."""
-
-    def __missing__(self, primitive: Any) -> str:
-        own = primitive.name if primitive.name in table else primitive.title
-        if primitive.node_name != backward_name(primitive.name):
-            words = re.sub(r"Backwards?\d*$", "", primitive.node_name.rpartition("::")[2])
-            own = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\dD)(?=[A-Z])|(?<=\d)(?=[A-Z][a-z])", "_", words).lower()
-        found = self[primitive] = f"aten::{UNDERSCORED.get(own, own)}"
-        return found
-
-
 class _Files(dict[str, str]):
     """File name -> the same without the directory that modules are imported from."""
 
@@ -88,19 +73,12 @@ class _Files(dict[str, str]):
         return found
 
 
-names, files = _Names(), _Files()
+files = _Files()
 
 
 def user_stack() -> list[str]:
     """The frames of the user's program, the innermost first, as `file(line): function`."""
-    frame: Any = sys._getframe(1)  # the only way to see a caller
-    found: list[str] = []
-    while frame is not None:
-        code = frame.f_code
-        if not inside[code.co_filename]:
-            found.append(f"{files[code.co_filename]}({frame.f_lineno}): {code.co_name}")
-        frame = frame.f_back
-    return found
+    return [f"{files[frame.f_code.co_filename]}({line}): {frame.f_code.co_name}" for frame, line in users_frames()]
 
 
 def described(value: Any) -> tuple[Any, Any, str, Any]:
@@ -181,8 +159,9 @@ class Recorder(Observer):
     def pause(self, off: bool) -> None:
         """Look away, or look again."""
         self.off = off
-        others = tuple(each for each in modes.current().observers if each is not self)
-        modes.set_mode("observers", others if off else (*others, self))
+        forget(self)
+        if not off:
+            observe(self)
 
     # ---------------------------------------------------------------- ranges
     def enter(self, name: str, scope: int, operands: Sequence[Any] | None = None, params: dict[str, Any] | None = None) -> Range:
@@ -220,7 +199,7 @@ class Recorder(Observer):
             self.pause(True)
             return compute()
         shown = (operands,) if primitive.variadic else operands
-        entered = self.enter(names[primitive], FUNCTION, shown, params)
+        entered = self.enter(operator(primitive).name(), FUNCTION, shown, params)
         try:
             return compute()
         except BaseException:
@@ -406,13 +385,6 @@ class Recorder(Observer):
             "metadata": {"baseTimeNanoseconds": self.clock},
         }
         return events
-
-
-def owner_of(array: Any) -> Any:
-    """The array whose memory this one looks at: itself, or the base of the views that lead to it."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 def recorders() -> list[Recorder]:

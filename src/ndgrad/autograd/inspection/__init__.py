@@ -1,0 +1,1 @@
+"""Looking at graphs: what they hold, and what the program calls that."""
