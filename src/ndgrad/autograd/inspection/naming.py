@@ -21,7 +21,6 @@ class Names:
     def __init__(self, named: Iterable[tuple[str, Any]]) -> None:
         self.tensors: dict[int, list[str]] = {}
         self.results: dict[tuple[int, int], str] = {}
-        self.anonymous: set[str] | None = None
         for name, value in named:
             if not isinstance(value, Tensor):
                 continue
@@ -29,6 +28,9 @@ class Names:
             node = value._node
             if node is not None and node is not LEAF:
                 self.results.setdefault((id(node.node_of()), node.output_nr), name)
+        #: The containers that hold a tensor which no variable holds.
+        nameless = [names for names in self.tensors.values() if not any(map(str.isidentifier, names))]
+        self.anonymous = {container(name) for names in nameless for name in names} - {""}
 
     def leaf(self, tensor: Tensor, *, several: bool = False) -> str:
         """The best name: a variable's own, then one with an index; "" without one.
@@ -39,16 +41,9 @@ class Names:
         found = self.tensors.get(id(tensor), [""])
         indexed = [name for name in found if INDEX.search(name)]
         plain = [] if several else [name for name in found if name.isidentifier()]
-        if plain and indexed:
-            if self.anonymous is None:
-                self.anonymous = self.without_variables()
+        if plain:
             plain = [name for name in indexed if container(name) in self.anonymous] or plain
         return (plain or indexed or found)[0]
-
-    def without_variables(self) -> set[str]:
-        """The containers that hold a tensor which no variable holds."""
-        nameless = (names for names in self.tensors.values() if not any(map(str.isidentifier, names)))
-        return {container(name) for names in nameless for name in names} - {""}
 
     def result(self, node: Any, number: int = 0) -> str:
         return self.results.get((id(node), number), "")
