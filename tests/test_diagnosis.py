@@ -456,3 +456,12 @@ def test_an_input_that_was_never_asked_is_told_so():
     assert "it was frozen by requires_grad = False at " in message_of(lambda: torch.autograd.grad(x, y))
     y.requires_grad_()
     assert "_cut" not in vars(y)
+
+
+def test_the_node_of_a_tensor_that_is_asked_for_runs_and_finds_its_values_gone():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * torch.tensor([2.0, 3.0])
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match="a second time"):
+        y.sum().backward(inputs=[y])
+    assert torch.autograd.grad(y.sum(), y)[0].tolist() == [1.0, 1.0]

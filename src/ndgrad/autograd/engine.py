@@ -23,7 +23,7 @@ from ndgrad.base import modes
 from ndgrad.base.location import NOWHERE, caller, outside, place_of_call, tracing
 from ndgrad.base.quiet import begin_quiet, end_quiet
 from ndgrad.core.freed import Freed, traversals
-from ndgrad.core.node import Node, Port, accumulator, tick
+from ndgrad.core.node import Node, Port, accumulator, freed_error, tick
 from ndgrad.core.observers import follows_tensors, observed_pull, observing
 from ndgrad.core.tensor import LEAF, Tensor, new, wrap
 
@@ -231,6 +231,8 @@ class Run:
                     self.capture(node, g)
                 if not runs:
                     continue
+                if type(node.saved) is Freed and not node.keeps_missing:
+                    freed_error(node)  # also where none of its operands is asked for
             if extra is not None:
                 g = before_node(node, g, create_graph)
                 if (g is None or (node.outputs != 1 and all(value is None for value in g))) and not node.keeps_missing:
