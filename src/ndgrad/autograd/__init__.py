@@ -43,6 +43,7 @@ from ndgrad.autograd.numerics import zero_times_inf_is_zero as zero_times_inf_is
 from ndgrad.autograd.variable import Variable as Variable
 from ndgrad.autograd.variable import variable as variable
 from ndgrad.core.node import Node
+from ndgrad.core.packing import SavedTensor as SavedTensor
 from ndgrad.core.tensor import Tensor
 
 __all__ = [
