@@ -1,4 +1,4 @@
-"""`torch.autograd`: reverse mode."""
+"""`torch.autograd`: reverse and forward mode."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
