@@ -365,3 +365,20 @@ def test_a_hook_changes_what_grad_gives_only_where_the_node_does_not_run_itself(
     torch.autograd.grad((t * 3).sum(), [t])
     assert t.grad.tolist() == [6.0, 6.0]
     assert (alone.tolist(), by_t.tolist(), by_x.tolist()) == ([6.0, 6.0], [3.0, 3.0], [6.0, 6.0])
+
+
+def test_the_graph_is_kept_when_its_backward_is_recorded():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = (x**3).sum()
+    y.backward(create_graph=True)
+    y.backward(create_graph=True)
+    assert x.grad.tolist() == [6.0, 24.0]
+    y.backward(create_graph=True, retain_graph=False)
+    with pytest.raises(RuntimeError, match="a second time"):
+        y.backward()
+
+
+def test_gradients_that_are_to_be_materialized_may_be_unused():
+    x, unused = torch.tensor(2.0, requires_grad=True), torch.ones(2, requires_grad=True)
+    g, zeros = torch.autograd.grad(x * x, [x, unused], materialize_grads=True)
+    assert g.item() == 4.0 and zeros.tolist() == [0.0, 0.0]

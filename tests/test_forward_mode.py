@@ -150,3 +150,37 @@ def test_a_profile_and_anomaly_mode_go_with_a_level():
         y.sum().backward()
         assert torch.allclose(tangent(y), x.cos())
     assert any(event.name == "aten::sin" for event in profile.function_events)
+
+
+def test_what_is_overwritten_with_a_constant_has_tangent_zero():
+    with forward_ad.dual_level():
+        x = seeded().clone()
+        view = x[1:]
+        view.fill_(5.0)
+        assert tangent(x).tolist() == [1.0, 0.0] and tangent(view).tolist() == [0.0]
+
+
+def test_what_is_saved_for_jvp_is_not_what_backward_finds():
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor):
+            ctx.save_for_backward(factor)
+            ctx.save_for_forward(x, factor)
+            return x * factor
+
+        @staticmethod
+        def backward(ctx, g):
+            (factor,) = ctx.saved_tensors
+            return g * factor, None
+
+        @staticmethod
+        def jvp(ctx, x_t, factor_t):
+            x, factor = ctx.saved_tensors
+            return x_t * factor + x * factor_t
+
+    x, factor = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, 4.0])
+    with forward_ad.dual_level():
+        y = Scaled.apply(forward_ad.make_dual(x, torch.ones(2)), factor)
+        assert tangent(y).tolist() == [3.0, 4.0]
+        y.sum().backward()
+    assert x.grad.tolist() == [3.0, 4.0]

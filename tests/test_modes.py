@@ -292,3 +292,12 @@ def test_leaves_made_in_inference_mode():
     with pytest.raises(RuntimeError, match="Inference tensors cannot be saved for backward"):
         q * q
     assert (q + 2).requires_grad
+
+
+def test_a_function_decorated_with_inference_mode_off_is_outside_of_it():
+    @torch.inference_mode(False)
+    def outside():
+        return torch.ones(1).is_inference(), torch.is_inference_mode_enabled()
+
+    with torch.inference_mode():
+        assert outside() == (False, False) and torch.is_inference_mode_enabled()

@@ -311,3 +311,16 @@ def test_creation_hooks_that_are_wrong() -> None:
     with graph.node_creation_hook(lambda node: (x.exp(), None)[1]):  # its own operations are not announced to it
         x.sin()
     assert names_during(lambda: x.sin()) == ["SinBackward0"]
+
+
+def test_nothing_is_recorded_while_a_tensor_is_packed():
+    x = torch.ones(2, requires_grad=True)
+    modes = []
+
+    def pack(tensor):
+        modes.append((torch.is_grad_enabled(), (tensor * 2).requires_grad))
+        return tensor
+
+    with graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        x.exp()
+    assert modes == [(False, False)] and torch.is_grad_enabled()
