@@ -158,6 +158,7 @@ def test_what_is_overwritten_with_a_constant_has_tangent_zero():
         view = x[1:]
         view.fill_(5.0)
         assert tangent(x).tolist() == [1.0, 0.0] and tangent(view).tolist() == [0.0]
+        assert tangent(x.normal_()).tolist() == [0.0, 0.0] and tangent(view).tolist() == [0.0]
 
 
 def test_what_is_saved_for_jvp_is_not_what_backward_finds():

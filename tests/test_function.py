@@ -371,3 +371,24 @@ def test_old_bases_warn_when_instantiated():
         nested.mark_dirty(3)
     with pytest.raises(NotImplementedError):
         nested.forward_extended(x)
+
+
+def test_a_backward_that_can_be_differentiated_once():
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, g):
+            return g * 3 * ctx.saved_tensors[0] ** 2
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    (g,) = torch.autograd.grad(Cube.apply(x).sum(), x, create_graph=True)
+    assert g.tolist() == [3.0, 12.0]
+    weight = torch.ones(2, requires_grad=True)
+    (g,) = torch.autograd.grad((Cube.apply(x) * weight).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="trying to differentiate twice a function that was marked with @once_differentiable"):
+        g.sum().backward()

@@ -281,3 +281,30 @@ def test_a_hook_on_several_tensors_leaves_no_cycle():
         assert [each() for each in gone] == [None, None]
     finally:
         gc.enable()
+
+
+def test_no_hook_makes_a_gradient_of_none():
+    class Silent(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return None
+
+    x = torch.ones(2, requires_grad=True)
+    h = x * 2
+    h.register_hook(lambda g: torch.ones(2))
+    with pytest.raises(RuntimeError, match="can't replace a None gradient with a non-None value"):
+        Silent.apply(h).sum().backward()
+
+
+def test_a_view_retains_its_gradient_after_its_base_has_changed():
+    x = torch.ones(4, requires_grad=True)
+    base = x * 1
+    view = base[:2]
+    view.retain_grad()
+    base.mul_(3)
+    (view * torch.tensor([1.0, 2.0])).sum().backward()
+    assert view.grad.tolist() == [1.0, 2.0] and x.grad.tolist() == [3.0, 6.0, 0.0, 0.0]

@@ -324,3 +324,15 @@ def test_nothing_is_recorded_while_a_tensor_is_packed():
     with graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         x.exp()
     assert modes == [(False, False)] and torch.is_grad_enabled()
+
+
+def test_hooks_that_are_disabled_are_refused_with_the_message():
+    with graph.disable_saved_tensors_hooks("not here"):
+        with pytest.raises(RuntimeError, match=r"^not here$"), graph.saved_tensors_hooks(id, id):
+            pass
+        with graph.disable_saved_tensors_hooks("nor here"):
+            pass
+        with pytest.raises(RuntimeError, match=r"^not here$"), graph.save_on_cpu():
+            pass
+    with graph.save_on_cpu(), pytest.raises(RuntimeError, match=r"^too late$"), graph.disable_saved_tensors_hooks("too late"):
+        pass
