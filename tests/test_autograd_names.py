@@ -10,7 +10,7 @@ from collections import OrderedDict
 import pytest
 
 import ndgrad as torch
-from ndgrad.autograd import graph
+from ndgrad.autograd import _functions, graph
 from ndgrad.autograd.gradcheck import GradcheckError, get_numerical_jacobian_wrt_specific_input
 from ndgrad.autograd.multi_grad_hooks import current_graph_task_id
 from ndgrad.autograd.variable import Variable
@@ -289,3 +289,13 @@ def test_a_jacobian_by_differences_wants_an_input_that_requires_grad():
     with pytest.raises(AssertionError, match="Expected input to have requires_grad=True"):
         get_numerical_jacobian_wrt_specific_input(lambda a: a * 2, 0, (x,), (x * 2,), 1e-6)
     assert issubclass(GradcheckError, RuntimeError)
+
+
+def test_the_old_functions_for_shapes_and_types():
+    x = torch.ones(2, 3, requires_grad=True)
+    _functions.Resize.apply(x, (3, 2)).sum().backward()
+    assert x.grad.tolist() == [[1.0] * 3] * 2
+    with pytest.raises(RuntimeError, match=r"requested resize to 4 \(4 elements in total\)"):
+        _functions.Resize.apply(x, (4,))
+    with pytest.warns(FutureWarning, match="deprecated"):
+        assert _functions.Type.apply(x, torch.float64).dtype is torch.float64

@@ -18,6 +18,18 @@ def submodule(torch, name):
 
 
 @program
+def old_functions(torch, show, attempt):
+    functions = importlib.import_module(f"{torch.__name__}.autograd._functions")
+    x = torch.arange(6.0).reshape(2, 3).t().requires_grad_()
+    y = functions.Resize.apply(x, (2, 3))
+    (y * torch.arange(6.0).reshape(2, 3)).sum().backward()
+    show(y, x.grad)
+    attempt(lambda: functions.Resize.apply(x, (2, 2)))
+    z = functions.Type.apply(x, torch.float64)
+    show(z, torch.autograd.grad(z.sum(), x))
+
+
+@program
 def variable(torch, show, attempt):
     autograd = torch.autograd
     x = torch.ones(2)
