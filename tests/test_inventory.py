@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 import ndgrad as torch
-from ndgrad.autograd.graph import get_gradient_edge, graph_size, live_graphs, saved_report
+from ndgrad.autograd.graph import get_gradient_edge, graph_size, live_graphs, peak_memory, saved_report
 from ndgrad.autograd.inspection import inventory
 
 
@@ -224,3 +224,16 @@ def test_live_graphs_asks_nothing_of_foreign_objects():
 
     live_graphs()
     assert type(keep()) is Lazy
+
+
+def test_peak_memory_of_a_block():
+    x = torch.ones(100_000, requires_grad=True)
+    y = (x.sin() * 2).sum()
+    with peak_memory() as peak:
+        y.backward()
+    assert 800_000 <= peak.bytes < 2_000_000 and str(peak).endswith("B")
+    assert not tracemalloc.is_tracing()
+    with pytest.raises(ZeroDivisionError), peak_memory() as peak:
+        torch.ones(50_000)
+        raise ZeroDivisionError
+    assert 200_000 <= peak.bytes < 300_000 and not tracemalloc.is_tracing()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ndgrad.autograd.inspection.inventory import graph_size as graph_size
 from ndgrad.autograd.inspection.inventory import live_graphs as live_graphs
+from ndgrad.autograd.inspection.inventory import peak_memory as peak_memory
 from ndgrad.autograd.inspection.inventory import saved_report as saved_report
 from ndgrad.autograd.line_tracking import trace_lines as trace_lines
 from ndgrad.autograd.multi_grad_hooks import register_multi_grad_hook as register_multi_grad_hook
@@ -30,6 +31,7 @@ __all__ = [
     "increment_version",
     "live_graphs",
     "node_creation_hook",
+    "peak_memory",
     "region_activation_memory_budget",
     "register_multi_grad_hook",
     "save_on_cpu",

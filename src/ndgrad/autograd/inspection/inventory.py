@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import tracemalloc
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -345,3 +347,33 @@ def live_graphs() -> list[LiveGraph]:
             found.append(LiveGraph(node.name(), node.where(), size, tuple(holders.get(id(node), ()))))
     found.sort(key=lambda graph: (graph.size.bytes, graph.size.nodes), reverse=True)
     return found
+
+
+# ---------------------------------------------------------------- the most at one time
+class Peak:
+    """The most memory that a block had at one time beyond what was there before, in bytes; known once the block has ended."""
+
+    bytes: int = 0
+
+    def __str__(self) -> str:
+        return amount(self.bytes)
+
+
+@contextmanager
+def peak_memory() -> Iterator[Peak]:
+    """Measure the peak of the memory that Python and NumPy allocate in a block, a backward for instance: `with peak_memory() as peak:`.
+
+    It is measured with `tracemalloc`, which makes everything in the block several times slower.
+    """
+    peak = Peak()
+    was_tracing = tracemalloc.is_tracing()
+    if not was_tracing:
+        tracemalloc.start()
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    try:
+        yield peak
+    finally:
+        peak.bytes = max(0, tracemalloc.get_traced_memory()[1] - before)
+        if not was_tracing:
+            tracemalloc.stop()
