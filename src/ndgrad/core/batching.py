@@ -181,7 +181,7 @@ class BatchLevel(Observer):
         elif primitive.family in (ELEMENTWISE, NONDIFFERENTIABLE) and primitive.policy != KEEP:
             return aligned(primitive, values, mapped, params)
         elif len(values) == 1 and not primitive.variadic:
-            if values[0]._a.ndim == 1 and not DIMS.isdisjoint(params) and SHAPES.isdisjoint(params):  # a number has a dim 0 as well: give it one
+            if values[0]._a.ndim == 1 and not DIMS.isdisjoint(params) and SHAPES.isdisjoint(params):  # of a number
                 return self.as_vector(primitive, values[0], params)
             return primitive(*values, **self.shifted(params))
         elif primitive.family == ELEMENTWISE:
