@@ -49,7 +49,7 @@ class BatchLevel(Observer):
     randomness : whether random numbers are "different" for each example, the "same" for all, or an "error".
     """
 
-    follows_tensors = True
+    follows_tensors = batches = True
 
     def __init__(self, size: int, randomness: str = "error") -> None:
         self.size = size
@@ -85,6 +85,11 @@ class BatchLevel(Observer):
             yield
         finally:
             modes.set_mode("observers", previous)
+
+    def above(self) -> tuple[Observer, ...]:
+        """Those who have entered after this level."""
+        observers: tuple[Observer, ...] = modes.current().observers
+        return observers[observers.index(self) + 1 :]
 
     def spread(self, value: Tensor) -> Tensor:
         """A tensor that all examples have, once for each of them: a view."""
