@@ -149,7 +149,7 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     return self
 
 
-def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, bool, Any]:
+def parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, bool, Any]:
     """dtype, copy and memory format out of the overloads of `to`."""
     wanted: dtype | None = None
     copy = bool(kwargs.pop("copy", False))
@@ -185,7 +185,7 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | No
 @function(as_function=False)
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The tensor in another dtype (or on another device, of which there is one); itself where nothing changes, unless `copy`."""
-    wanted, copy, form = _parse_to(args, kwargs)
+    wanted, copy, form = parse_to(args, kwargs)
     if wanted is None or wanted is self.dtype:
         return clone(self, memory_format=form) if copy or (form is contiguous_format and not self.is_contiguous()) else self
     return cast(self, wanted)
