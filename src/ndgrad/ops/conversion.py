@@ -26,6 +26,7 @@ from ndgrad.base.dtypes import (
     type_name,
     uint8,
 )
+from ndgrad.base.nesting import refuse_requires_grad
 from ndgrad.base.shapes import expands
 from ndgrad.core.cuts import note
 from ndgrad.core.inplace import check_overlap, check_target, shadow, write
@@ -140,6 +141,7 @@ def detach_(self: Tensor) -> Tensor:
 @function(as_function=False)
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Start (or stop) recording operations on this leaf; returns the tensor."""
+    refuse_requires_grad()
     if not isinstance(requires_grad, (bool, np.bool_)):
         raise TypeError(f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {type(requires_grad).__name__}")
     if requires_grad and self.dtype.category < FLOATING:
