@@ -181,7 +181,7 @@ class BatchLevel(Observer):
         elif primitive.family in (ELEMENTWISE, NONDIFFERENTIABLE) and primitive.policy != KEEP:
             return aligned(primitive, values, mapped, params)
         elif len(values) == 1 and not primitive.variadic:
-            if values[0]._a.ndim == 1 and not DIMS.isdisjoint(params):  # a number has a dim 0 as well: give it one
+            if values[0]._a.ndim == 1 and names_dims(params):  # a number has a dim 0 as well: give it one
                 return self.as_vector(primitive, values[0], params)
             return primitive(*values, **self.shifted(params))
         elif primitive.family == ELEMENTWISE:
@@ -264,6 +264,11 @@ warned: set[str] = set()
 
 def call(primitive: Primitive, values: list[Any], params: dict[str, Any]) -> Any:
     return primitive(values, **params) if primitive.variadic else primitive(*values, **params)
+
+
+def names_dims(params: dict[str, Any]) -> bool:
+    """Whether parameters say along which dims an operation goes."""
+    return not DIMS.isdisjoint(params) or any(params.get(name) for name in SEVERAL_DIMS)
 
 
 def shifted_dim(dim: int) -> int:

@@ -217,7 +217,9 @@ def _set_quickly(self: Tensor, key: Any, value: Any) -> bool:
         return False
     if type(key) in plain:
         key = key._a
-        if type(key) is not np.ndarray or not key.ndim or (key.dtype is not int64 and key.dtype.kind != "b") or np.may_share_memory(key, memory):
+        if type(key) is not np.ndarray or not key.ndim:
+            return False
+        if (key.dtype is not int64 and key.dtype.kind != "b") or np.may_share_memory(key, memory):
             return False
     elif not _is_basic(key):
         return False

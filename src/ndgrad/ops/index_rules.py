@@ -140,8 +140,8 @@ def selecting(level: BatchLevel, mapped: list[bool], x: Any, mask: Any) -> Any:
     """The rule of `masked_select`, whose mask has the shape of its operand."""
     if mapped[1]:
         raise RuntimeError(
-            "vmap: Attempted to vmap over `mask` in torch.masked_select(self, mask) We cannot support this because for each batch this would "
-            "return a differently shaped Tensor. Write torch.where(mask, a, b), or for a sum (x * mask).sum()."
+            "vmap: Attempted to vmap over `mask` in torch.masked_select(self, mask) We cannot support this because for each batch this "
+            "would return a differently shaped Tensor. Write torch.where(mask, a, b), or for a sum (x * mask).sum()."
         )
     return recorded.index_mask(x, mask, dim=1)
 
