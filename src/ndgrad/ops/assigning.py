@@ -120,7 +120,8 @@ def write_in_memory(target: Tensor, name: str, in_memory: Any, otherwise: Any, o
 
 def _apart(operand: Any, memory: Any) -> Any:
     """The operand, copied if it shares memory that is about to change."""
-    if isinstance(operand, Tensor) and isinstance(operand._a, np.ndarray) and np.may_share_memory(operand._a, memory):
+    arrays = isinstance(operand, Tensor) and isinstance(operand._a, np.ndarray) and isinstance(memory, np.ndarray)
+    if arrays and np.may_share_memory(operand._a, memory):
         return operand.clone()
     return operand
 

@@ -374,13 +374,15 @@ def __dlpack__(self: Tensor, **kwargs: Any) -> Any:
     """The tensor's memory as a DLPack capsule."""
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-    return self._memory().__dlpack__(**kwargs)
+    memory = self._memory()
+    return np.asarray(memory).__dlpack__(**kwargs) if batch_of(memory) is not None else memory.__dlpack__(**kwargs)
 
 
 @function(as_function=False)
 def __dlpack_device__(self: Tensor) -> tuple[int, int]:
     """The CPU, in DLPack's terms."""
-    return self._memory().__dlpack_device__()
+    memory = self._memory()
+    return np.asarray(memory).__dlpack_device__() if batch_of(memory) is not None else memory.__dlpack_device__()
 
 
 @function(method=False)
