@@ -9,6 +9,8 @@ import numpy as np
 from ndgrad.base.dtypes import bool_, numpy_dtype, type_name, uint8
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
+from ndgrad.core.batches import batch_of
+from ndgrad.core.batching import BatchLevel, aligned
 from ndgrad.core.primitive import operand_error, result_dtype
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels.masking import choose
@@ -184,8 +186,8 @@ def equal(input: Tensor, other: Tensor) -> bool:
     x, y = input._a, other._a
     if batch_of(x) is not None or batch_of(y) is not None:
         raise RuntimeError(
-            "Batching rule not implemented for aten::equal. We could not generate a fallback. Inside vmap each example has an answer of its "
-            "own: write (a == b).all(), which is a tensor."
+            "Batching rule not implemented for aten::equal. We could not generate a fallback. Inside vmap each example has an answer of "
+            "its own: write (a == b).all(), which is a tensor."
         )
     return x.shape == y.shape and bool(np.all(run_quietly(np.equal, x, y)))
 

@@ -13,6 +13,7 @@ from ndgrad.base.devices import check_device
 from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, get_default_dtype, number_dtype, numpy_dtype, promote_types, type_name
 from ndgrad.base.shapes import as_shape, check_sizes
 from ndgrad.base.types import Array
+from ndgrad.core.batches import batch_of
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.creation import finish, overflow
 from ndgrad.ops.declare import function
