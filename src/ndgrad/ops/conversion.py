@@ -280,7 +280,7 @@ def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     x, y = self._memory(), tensor._memory()
     if batch_of(x) is not None or batch_of(y) is not None:
         raise RuntimeError(
-            "Batching rule not implemented for aten::is_set_to. We could not generate a fallback. Inside vmap a tensor has no memory of its "
-            "own; compare the tensors outside."
+            "Batching rule not implemented for aten::is_set_to. We could not generate a fallback. Inside vmap a tensor has no memory of "
+            "its own; compare the tensors outside."
         )
     return x.__array_interface__["data"] == y.__array_interface__["data"] and x.shape == y.shape and x.strides == y.strides
