@@ -207,8 +207,9 @@ class BatchLevel(Observer):
 
     def by_rule(self, primitive: Primitive, values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
         """Run a primitive with at least one operand that differs between examples; the results have the examples' dim in front."""
+        params = {**primitive.defaults, **params}  # lanes count on getting all of them
         if primitive.batch is not None:
-            result = primitive.batch(self, mapped, *([values] if primitive.variadic else values), **{**primitive.defaults, **params})
+            result = primitive.batch(self, mapped, *([values] if primitive.variadic else values), **params)
             if result is not NotImplemented:
                 return result
         elif primitive.family in (ELEMENTWISE, NONDIFFERENTIABLE) and primitive.policy != KEEP:

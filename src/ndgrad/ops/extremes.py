@@ -97,13 +97,13 @@ def _all_back(xp: Any, g: Any, x: Any, out: Any) -> Any:
     return _shared(xp, g, x, out, tuple(range(len(x.shape))), False)
 
 
-@general(vjp=[_all_back], node_name="MaxBackward1", batch=batch_rules.on_flat("amax_dims", dims=(1,)))
+@general(vjp=[_all_back], node_name="MaxBackward1", batch=batch_rules.on_flat("amax_dims", dims=(1,), keepdim=False))
 def max_all(x: Any) -> Any:
     """The largest element."""
     return _largest(x, axis=None)
 
 
-@general(vjp=[_all_back], node_name="MinBackward1", batch=batch_rules.on_flat("amin_dims", dims=(1,)))
+@general(vjp=[_all_back], node_name="MinBackward1", batch=batch_rules.on_flat("amin_dims", dims=(1,), keepdim=False))
 def min_all(x: Any) -> Any:
     """The smallest element."""
     return _smallest(x, axis=None)

@@ -137,7 +137,8 @@ def _counts_of_examples(input: Tensor, weights: Tensor | None, minlength: int) -
     if lengths.size > 1:
         refuse_dynamic("bincount", f"give all of them one length with minlength={int(lengths[-1])} or more")
     if weights is None:
-        wanted, given = np.dtype(np.int64), wrap(np.ones((), np.int64))
+        wanted: Any = np.dtype(np.int64)
+        given = wrap(np.ones((), np.int64))
     else:
         wanted = np.dtype(np.float32 if weights._a.dtype == np.float32 else np.float64)
         given = recorded.to_dtype(weights.detach(), dtype=from_numpy_dtype[wanted])

@@ -90,7 +90,7 @@ def _dist_back(xp: Any, g: Any, needs: Any, x: Any, y: Any, out: Any, p: float) 
 
 def _dist_by_norm(xp: Any, x: Any, y: Any, p: float) -> Any:
     away = x - y
-    return xp.norm_dims(away, p=p, dims=tuple(range(away.ndim)))
+    return xp.norm_dims(away, p=p, dims=tuple(range(away.ndim)), keepdim=False)
 
 
 @general(joint=_dist_back, policy="promote", node_name="DistBackward0", batch=batch_rules.composed(_dist_by_norm))

@@ -550,7 +550,8 @@ def _most_true(mask: Any, shape: Shape) -> int:
         return int(np.count_nonzero(np.broadcast_to(mask, shape)))
     held = values(mask)
     counts = np.count_nonzero(held, axis=tuple(range(held.ndim - mask.ndim, held.ndim)))
-    return int(np.max(counts, initial=0)) * (math.prod(shape) // max(mask.size, 1))
+    size: int = mask.size
+    return int(np.max(counts, initial=0)) * (math.prod(shape) // max(size, 1))
 
 
 def _masked_scatter(in_place: bool, input: Tensor, mask: Tensor, source: Tensor) -> Tensor:

@@ -180,9 +180,10 @@ def check_tangent_around(batched: Batched) -> None:
     leaves = [tensor for tensor in stacked if tensor.requires_grad]
     tangents = random_like([np.asarray(leaf._a) for leaf in leaves], 7)
     shared = [batched.dims[[each is leaf for each in stacked].index(True)] is None for leaf in leaves]
-    rows = [
-        batched.one(index).push([t if common else t[index] for t, common in zip(tangents, shared, strict=True)]) for index in range(SIZE)
-    ]
+    rows = []
+    for index in range(SIZE):
+        own = [t if common else np.asarray(t[index]) for t, common in zip(tangents, shared, strict=True)]
+        rows.append(batched.one(index).push(own))
     level = Level()
     for leaf, t in zip(leaves, tangents, strict=True):
         level.set_tangent(leaf, wrap(t))
