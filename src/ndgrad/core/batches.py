@@ -146,6 +146,11 @@ def values(payload: Any) -> Any:
     return payload.values() if type(payload) is Batch else payload
 
 
+def varies(payload: Any) -> bool:
+    """Whether a payload stands for values that differ between the examples of a `vmap`."""
+    return type(payload) is Batch and (payload.mapped or varies(payload.value._a))
+
+
 def batch_of(payload: Any) -> Batch | None:
     """The payload itself, where it stands for the examples of a `vmap`."""
     return payload if type(payload) is Batch else None

@@ -207,14 +207,15 @@ class BatchLevel(Observer):
 
     def by_rule(self, primitive: Primitive, values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
         """Run a primitive with at least one operand that differs between examples; the results have the examples' dim in front."""
+        params = {**primitive.defaults, **params}  # lanes count on getting all of them
         if primitive.batch is not None:
-            result = primitive.batch(self, mapped, *([values] if primitive.variadic else values), **{**primitive.defaults, **params})
+            result = primitive.batch(self, mapped, *([values] if primitive.variadic else values), **params)
             if result is not NotImplemented:
                 return result
         elif primitive.family in (ELEMENTWISE, NONDIFFERENTIABLE) and primitive.policy != KEEP:
             return aligned(primitive, values, mapped, params)
         elif len(values) == 1 and not primitive.variadic:
-            if values[0]._a.ndim == 1 and not DIMS.isdisjoint(params) and SHAPES.isdisjoint(params):  # of a number
+            if values[0]._a.ndim == 1 and names_dims(params) and SHAPES.isdisjoint(params):  # of a number
                 return self.as_vector(primitive, values[0], params)
             return primitive.call(*values, **self.shifted(params))
         elif primitive.family == ELEMENTWISE:
@@ -297,6 +298,11 @@ warned: set[str] = set()
 
 def call(primitive: Primitive, values: list[Any], params: dict[str, Any]) -> Any:
     return primitive.call(values, **params) if primitive.variadic else primitive.call(*values, **params)
+
+
+def names_dims(params: dict[str, Any]) -> bool:
+    """Whether parameters say along which dims an operation goes."""
+    return not DIMS.isdisjoint(params) or any(params.get(name) for name in SEVERAL_DIMS)
 
 
 def shifted_dim(dim: int) -> int:

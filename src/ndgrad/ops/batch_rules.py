@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from ndgrad.core.batching import BatchLevel, lined_up
 from ndgrad.core.primitive import recorded
@@ -54,6 +54,36 @@ def on_lined_up(name: str) -> BatchRule:
         return getattr(recorded, name)(*(lined_up(x, x._a.ndim - 1, rank) for x in every), **params)
 
     return rule
+
+
+def along(name: str, like: int | None = 0) -> BatchRule:
+    """Operands of one rank that are walked along a dim; the result has the shape of one of them, or the one that a parameter says."""
+
+    def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
+        shape = params["shape"] if like is None else operands[like]._a.shape[mapped[like] :]
+        every = [viewed(x, 1) for x in level.every(operands, mapped)]
+        if like is None:
+            params["shape"] = shape or (1,)
+        result = getattr(recorded, name)(*every, **level.shifted(params))
+        return result if shape else recorded.reshape_to(result, shape=(level.size,))
+
+    return rule
+
+
+def dynamic(name: str, instead: str) -> BatchRule:
+    """Refuse what would have another shape for each example."""
+
+    def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
+        refuse_dynamic(name, instead)
+
+    return rule
+
+
+def refuse_dynamic(name: str, instead: str) -> NoReturn:
+    raise RuntimeError(
+        "vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over aten::"
+        f"{name}. Each example would have a result of another shape: {instead}."
+    )
 
 
 def flat(x: Any) -> Any:
