@@ -341,6 +341,12 @@ def mixed(payloads: list[Any]) -> bool:
     return False
 
 
+def at_innermost(tensor: Tensor) -> Tensor:
+    """A tensor as one of the innermost level, if there is one: what is computed of it is then recorded for single examples."""
+    levels = batch_levels()
+    return levels[-1].box(tensor, False) if levels and levels[-1].owned(tensor) is None else tensor
+
+
 def batch_levels() -> list[BatchLevel]:
     """This thread's calls of `vmap`, the innermost last."""
     return [each for each in modes.current().observers if isinstance(each, BatchLevel)] if modes.exceptional else []
