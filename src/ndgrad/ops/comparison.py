@@ -9,11 +9,13 @@ import numpy as np
 from ndgrad.base.dtypes import bool_, numpy_dtype, type_name, uint8
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
+from ndgrad.core.batches import batch_of
 from ndgrad.core.primitive import operand_error, result_dtype
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels.masking import choose
 from ndgrad.kernels.masking import masked_keep as keep
 from ndgrad.kernels.scalars import integer_kernel
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import elementwise, function, nondifferentiable, rule_helper, table
@@ -182,10 +184,15 @@ def equal(input: Tensor, other: Tensor) -> bool:
     check_tensor(input, "equal", "input", 1)
     check_tensor(other, "equal", "other", 2)
     x, y = input._a, other._a
+    if batch_of(x) is not None or batch_of(y) is not None:
+        raise RuntimeError(
+            "Batching rule not implemented for aten::equal. We could not generate a fallback. Inside vmap there is not one answer for all "
+            "examples: write (input == other).all(), which is a tensor."
+        )
     return x.shape == y.shape and bool(np.all(run_quietly(np.equal, x, y)))
 
 
-@nondifferentiable(name="close", public=False, policy="keep")
+@nondifferentiable(name="close", public=False, policy="keep", batch=batch_rules.broadcasting("close"))
 def close(x: Any, y: Any, *, rtol: float, atol: float, equal_nan: bool) -> Any:
     """Whether |x - y| <= atol + rtol * |y|."""
     same = np.equal(x, y)
@@ -205,9 +212,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     check_tensor(input, "isclose", "input", 1)
     check_tensor(other, "isclose", "other", 2)
     if input.dtype is not other.dtype:
-        raise RuntimeError(
-            f"{type_name(input.dtype)} did not match {type_name(other.dtype)}; convert one of the tensors with .to(...)"
-        )
+        raise RuntimeError(f"{type_name(input.dtype)} did not match {type_name(other.dtype)}; convert one of the tensors with .to(...)")
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not value >= 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
@@ -219,4 +224,10 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     """Whether all elements are equal up to `atol + rtol * |other|`."""
     check_tensor(input, "allclose", "input", 1)
     check_tensor(other, "allclose", "other", 2)
-    return bool(np.all(isclose(input, other, rtol, atol, equal_nan)._a))
+    same = isclose(input, other, rtol, atol, equal_nan)._a
+    if batch_of(same) is not None:
+        raise RuntimeError(
+            "vmap over torch.allclose isn't supported yet: inside vmap there is not one answer for all examples. Write "
+            "torch.isclose(input, other).all(), which is a tensor."
+        )
+    return bool(np.all(same))

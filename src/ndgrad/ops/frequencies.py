@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import INTEGER
+from ndgrad.core.batches import batch_of, values
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops.arguments import one_dim, torch_arguments, unsupported
+from ndgrad.ops.creation import boxed, levels_of, spread_values
 from ndgrad.ops.declare import function
 
 
@@ -53,10 +55,20 @@ def _slices(array: Any, at: Any, dim: int) -> Any:
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, dim, 0)[at]), 0, dim)
 
 
+def _refuse_batched(input: Tensor, name: str) -> None:
+    """Inside `vmap`: how many results there are may differ between the examples."""
+    if batch_of(input._a) is not None:
+        raise RuntimeError(
+            "vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
+            f"aten::{name}: the examples may have different numbers of distinct elements. Do it outside of vmap, example by example."
+        )
+
+
 @function
 @torch_arguments
 def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
     """The distinct elements (or slices along `dim`), in order whether asked for or not; on request with each one's place and count."""
+    _refuse_batched(input, "_unique2")
     array = np.asarray(input._a)
     if array.dtype.kind == "c":
         unsupported("unique", input.dtype)
@@ -85,6 +97,7 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
 @torch_arguments
 def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
     """The elements (or slices along `dim`) without immediate repetitions; on request with each one's place and count."""
+    _refuse_batched(input, "unique_consecutive")
     array = np.asarray(input._a)
     if array.dtype.kind == "c":
         unsupported("unique", input.dtype)
@@ -110,8 +123,10 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         unsupported("bincount_cpu", input.dtype)
     if minlength < 0:
         raise RuntimeError(f"minlength should be >= 0 (it is {minlength})")
-    if array.ndim != 1 or (array.size and array.min() < 0):
+    if array.ndim != 1 or (array.size and values(array).min(initial=0) < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if batch_of(array) is not None or (weights is not None and batch_of(weights._a) is not None):
+        return _bincount_each(input, weights, minlength)
     if weights is None:
         return wrap(np.bincount(array.astype(np.int64), minlength=minlength).astype(np.int64))
     if weights._a.shape != array.shape:
@@ -121,15 +136,48 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     return wrap(counted.astype(np.float32) if weights._a.dtype == np.float32 else counted)
 
 
+def _bincount_each(input: Tensor, weights: Tensor | None, minlength: int) -> Tensor:
+    """The counts of all examples of `vmap`, which must have the same length."""
+    levels = levels_of(input._a)
+    for level in () if weights is None else levels_of(weights._a):
+        if level not in levels:
+            levels.append(level)
+    levels.sort(key=lambda level: level.depth)
+    rows = spread_values(input._a, levels).reshape(-1, input._a.size)
+    if rows.shape[0] and rows.size:
+        lengths = np.maximum(rows.max(1) + 1, minlength)
+        if lengths.min() != lengths.max():
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got [{lengths[0]}] at entry 0 and "
+                f"[{lengths[lengths != lengths[0]][0]}] at entry {np.argmax(lengths != lengths[0])}. The counts of the examples of vmap "
+                "have different lengths: give bincount a minlength that is greater than every element."
+            )
+    each: list[Tensor] = [wrap(row) for row in rows]
+    if weights is None:
+        counted = [bincount(row, None, minlength)._a for row in each]
+    else:
+        factors = spread_values(weights._a, levels).reshape(-1, weights._a.size)
+        counted = [bincount(row, wrap(factor), minlength)._a for row, factor in zip(each, factors, strict=True)]
+    sizes = tuple(level.size for level in levels)
+    length = counted[0].size if counted else minlength
+    return boxed(np.array(counted).reshape(*sizes, length), levels)
+
+
 @function(out=True)
 @torch_arguments
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements fall into each of `bins` equal parts of [min, max]; of the elements' own range if both are 0."""
-    array = np.asarray(input._a).reshape(-1)
     if input.dtype.category <= INTEGER or input.dtype.is_complex:
         unsupported("histogram_cpu", input.dtype)
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+    levels = levels_of(input._a)
+    if levels:
+        sizes = tuple(level.size for level in levels)
+        rows = np.asarray(values(input._a)).reshape(math.prod(sizes), input._a.size)
+        counted = [histc(wrap(row), bins, min, max)._a for row in rows]
+        return boxed(np.array(counted, input._a.dtype).reshape(*sizes, bins), levels)
+    array = np.asarray(values(input._a)).reshape(-1)
     low, high = float(min), float(max)
     if low == high and array.size:
         low, high = float(array.min()), float(array.max())

@@ -9,6 +9,7 @@ import numpy as np
 
 from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, float16, type_name
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import values
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import dims_of, kept_shape, numpy_of, one_dim, torch_arguments
@@ -220,7 +221,7 @@ def _prod_dim_back(xp: Any, g: Any, x: Any, out: Any, dim: int, keepdim: bool) -
     return _others(xp, g, x, out, dim)
 
 
-rule_helper("has_zero", lambda x: not np.all(x), lambda x: not np.all(x._a))
+rule_helper("has_zero", lambda x: not np.all(x), lambda x: not np.all(values(x._a)))
 
 
 @general(vjp=[_prod_all_back], node_name="ProdBackward0", batch=batch_rules.on_flat("prod_dim", dim=1))
