@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar, cast
 from ndgrad.autograd.custom_calls import bind_defaults, call_function, positional
 from ndgrad.autograd.custom_nodes import CustomNode, Face, delay_error
 from ndgrad.base import modes
+from ndgrad.base.nesting import refuse_old_function
 from ndgrad.core.cuts import note
 from ndgrad.core.tensor import Tensor
 
@@ -174,6 +175,8 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
         has_setup = cls.setup_context is not Function.setup_context
         if has_setup:
             args, kwargs = bind_defaults(cls.forward, args, kwargs)
+        else:
+            refuse_old_function(cls.__name__)
         return call_function(cls, positional(cls.forward, args, kwargs, not has_setup), has_setup)
 
 

@@ -146,6 +146,11 @@ def values(payload: Any) -> Any:
     return payload.values() if type(payload) is Batch else payload
 
 
+def varies(payload: Any) -> bool:
+    """Whether a payload stands for values that differ between the examples of a `vmap`."""
+    return type(payload) is Batch and (payload.mapped or varies(payload.value._a))
+
+
 def batch_of(payload: Any) -> Batch | None:
     """The payload itself, where it stands for the examples of a `vmap`."""
     return payload if type(payload) is Batch else None
@@ -158,3 +163,12 @@ def deepest(payloads: Iterable[Any]) -> Any:
         if type(payload) is Batch and (found is None or payload.level.depth > found.depth):
             found = payload.level
     return found
+
+
+def holds(memory: Any, payload: Any) -> bool:
+    """Whether a payload can be written into some memory: it does not differ between examples that have the memory in common."""
+    level = deepest((payload,))
+    if level is None or not payload.mapped:
+        return True
+    own = batch_of(memory)
+    return own is not None and own.level.depth >= level.depth and (own.level is not level or own.mapped)

@@ -72,6 +72,9 @@ class Observer:
     def stands_in(self, tensor: Any, stand_in: Any) -> None:
         """An operation is about to be given another tensor in the place of this one: the same value at this time."""
 
+    def continues(self, tensor: Any, other: Any, change: Callable[[Any], Any]) -> None:
+        """Another tensor takes the place of this one, with the same memory; what an observer knows of it, `change` makes fit."""
+
     def restored(self, node: Any, index: int, tensor: Any) -> None:
         """A residual of a node has been made a tensor again."""
 

@@ -10,12 +10,12 @@ from ndgrad.base.dtypes import bool_, numpy_dtype, type_name, uint8
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.batches import batch_of
+from ndgrad.core.batching import BatchLevel, aligned
 from ndgrad.core.primitive import operand_error, result_dtype
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels.masking import choose
 from ndgrad.kernels.masking import masked_keep as keep
 from ndgrad.kernels.scalars import integer_kernel
-from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import elementwise, function, nondifferentiable, rule_helper, table
@@ -186,13 +186,17 @@ def equal(input: Tensor, other: Tensor) -> bool:
     x, y = input._a, other._a
     if batch_of(x) is not None or batch_of(y) is not None:
         raise RuntimeError(
-            "Batching rule not implemented for aten::equal. We could not generate a fallback. Inside vmap there is not one answer for all "
-            "examples: write (input == other).all(), which is a tensor."
+            "Batching rule not implemented for aten::equal. We could not generate a fallback. Inside vmap each example has an answer of "
+            "its own: write (a == b).all(), which is a tensor."
         )
     return x.shape == y.shape and bool(np.all(run_quietly(np.equal, x, y)))
 
 
-@nondifferentiable(name="close", public=False, policy="keep", batch=batch_rules.broadcasting("close"))
+def _close_of_all(level: BatchLevel, mapped: list[bool], x: Any, y: Any, **params: Any) -> Any:
+    return aligned(close.primitive, [x, y], mapped, params)
+
+
+@nondifferentiable(name="close", public=False, policy="keep", batch=_close_of_all)
 def close(x: Any, y: Any, *, rtol: float, atol: float, equal_nan: bool) -> Any:
     """Whether |x - y| <= atol + rtol * |y|."""
     same = np.equal(x, y)
@@ -212,7 +216,9 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     check_tensor(input, "isclose", "input", 1)
     check_tensor(other, "isclose", "other", 2)
     if input.dtype is not other.dtype:
-        raise RuntimeError(f"{type_name(input.dtype)} did not match {type_name(other.dtype)}; convert one of the tensors with .to(...)")
+        raise RuntimeError(
+            f"{type_name(input.dtype)} did not match {type_name(other.dtype)}; convert one of the tensors with .to(...)"
+        )
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not value >= 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
@@ -224,10 +230,9 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     """Whether all elements are equal up to `atol + rtol * |other|`."""
     check_tensor(input, "allclose", "input", 1)
     check_tensor(other, "allclose", "other", 2)
-    same = isclose(input, other, rtol, atol, equal_nan)._a
-    if batch_of(same) is not None:
+    if batch_of(input._a) is not None or batch_of(other._a) is not None:
         raise RuntimeError(
-            "vmap over torch.allclose isn't supported yet: inside vmap there is not one answer for all examples. Write "
-            "torch.isclose(input, other).all(), which is a tensor."
+            "vmap over torch.allclose isn't supported yet. Inside vmap each example has an answer of its own: write "
+            "torch.isclose(a, b).all(), which is a tensor."
         )
-    return bool(np.all(same))
+    return bool(np.all(isclose(input, other, rtol, atol, equal_nan)._a))

@@ -15,7 +15,7 @@ from ndgrad.base.devices import check_device
 from ndgrad.base.dtypes import as_dtype, dtype, get_default_dtype, number_dtype, numpy_dtype, type_name
 from ndgrad.base.shapes import check_sizes
 from ndgrad.base.types import Array, Payload, Shape
-from ndgrad.core.batches import Batch, batch_of, values
+from ndgrad.core.batches import Batch, batch_of
 from ndgrad.core.batching import BatchLevel
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.kernels.striding import strided
@@ -53,15 +53,6 @@ def boxed(payload: Any, levels: Sequence[BatchLevel]) -> Tensor:
         batch: Any = Batch(out, level, True)
         out = finish(batch)
     return out
-
-
-def spread_values(payload: Any, levels: Sequence[BatchLevel]) -> Array:
-    """The values behind a payload as an array with a dim for each of these levels in front."""
-    own = levels_of(payload)
-    array = np.asarray(values(payload))
-    one = array.shape[len(own) :]
-    lined = array.reshape(*(level.size if level in own else 1 for level in levels), *one)
-    return np.broadcast_to(lined, (*(level.size for level in levels), *one))
 
 
 def beside(tensor: Tensor, make: Callable[[Shape], Any], shape: Shape) -> Any:

@@ -9,8 +9,10 @@ import numpy as np
 from ndgrad.base.shapes import as_int, as_shape, wrap_dim
 from ndgrad.base.storage import address, element_strides, owner_of
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import batch_of, values
+from ndgrad.core.batching import BatchLevel
 from ndgrad.core.saved import constant, operand_shape
-from ndgrad.core.tensor import Tensor
+from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels.striding import laid_out, strided
 from ndgrad.ops.declare import function, linear, recorded, several_outputs
 
@@ -103,6 +105,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise RuntimeError(f"start must be an 0-dim integral Tensor. It has shape {list(start._a.shape)} and {start.dtype}.")
     axis = wrap_dim(dim, len(shape))
     size = shape[axis]
+    if isinstance(start, Tensor) and batch_of(start._a) is not None:
+        return _narrowed_as_told(input, axis, start, length)
     begin = as_int(start.item() if isinstance(start, Tensor) else start, "start")
     if not -size <= begin <= size:
         raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {begin})")
@@ -111,6 +115,17 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if begin + length > size:
         raise RuntimeError(f"start ({begin}) + length ({length}) exceeds dimension size ({size}).")
     return slice_range(input, dim=axis, start=begin, stop=begin + length, step=1)
+
+
+def _narrowed_as_told(input: Tensor, axis: int, start: Tensor, length: int) -> Tensor:
+    """`narrow` from a place that differs between the examples of a `vmap`: a copy."""
+    size, known = input._a.shape[axis], values(start._a)
+    if known.size and (known.min() < -size or known.max() > size):
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}])")
+    begin = recorded.where(start < 0, start + size, start)
+    if known.size and values(begin._a).max() + length > size:
+        raise RuntimeError(f"start ({values(begin._a).max()}) + length ({length}) exceeds dimension size ({size}).")
+    return recorded.index_1(input, begin + wrap(np.arange(length)), dims=(axis,))
 
 
 @function(out=True)
@@ -405,6 +420,7 @@ def diagonal_backward(x: Any, *, shape: Shape, offset: int, dim1: int, dim2: int
     transpose=lambda xp, g, x_shape, offset: xp.diagonal_backward(g, shape=x_shape, offset=offset, dim1=0, dim2=1),
     node_name="DiagonalBackward0_copy",
     saved={"dim1": constant(0), "dim2": constant(1)},
+    batch=lambda level, mapped, x, offset: recorded.clone(recorded.diagonal_view(x, offset=offset, dim1=1, dim2=2)),
 )
 def diagonal_copy(x: Any, *, offset: int) -> Any:
     """A copy of a diagonal of a matrix."""
@@ -470,11 +486,41 @@ def _gather_strided(xp: Any, g: Any, x_shape: Shape, size: Shape, stride: Shape,
     return xp.strided_backward(g, shape=x_shape, size=size, stride=stride, offset=offset, own=own)
 
 
+def _strided_examples(
+    level: BatchLevel, mapped: list[bool], x: Any, size: Shape, stride: Shape, offset: int, own: Shape
+) -> Any:
+    lead = element_strides(x._memory())[0]
+    reach = offset + _memory_range(size, stride)
+    if offset < 0 or reach > max(_memory_range(x._a.shape[1:], own), 1):
+        raise RuntimeError(
+            f"vmap: as_strided reaches beyond the memory of one example: with size {list(size)}, stride {list(stride)} and an offset of "
+            f"{offset} from its first element it would see {reach} elements of a tensor of shape {list(x._a.shape[1:])}, whose strides "
+            f"are {list(own)}. This is not supported inside of vmap, please try to rewrite the `as_strided` call as a sequence of PyTorch "
+            "view operations"
+        )
+    return recorded.strided_view(x, size=(level.size, *size), stride=(lead, *stride), offset=offset, own=(lead, *own))
+
+
+def _strided_sums(
+    level: BatchLevel, mapped: list[bool], x: Any, shape: Shape, size: Shape, stride: Shape, offset: int, own: Shape
+) -> Any:
+    apart = max(offset + _memory_range(size, stride), _memory_range(shape, own), 1)
+    return recorded.strided_backward(
+        x, shape=(level.size, *shape), size=(level.size, *size), stride=(apart, *stride), offset=offset, own=(apart, *own)
+    )
+
+
+def _strided_copies(level: BatchLevel, mapped: list[bool], x: Any, size: Shape, stride: Shape, offset: int, own: Shape) -> Any:
+    apart = max(offset + _memory_range(size, stride), _memory_range(x._a.shape[1:], own), 1)
+    return recorded.strided_apply(x, size=(level.size, *size), stride=(apart, *stride), offset=offset, own=(apart, *own))
+
+
 @linear(
     transpose=_gather_strided,
     view=True,
     node_name="AsStridedBackward0",
     saved={"offset": None, "own": None, "self_sym_sizes": None},
+    batch=_strided_examples,
 )
 def strided_view(x: Any, *, size: Shape, stride: Shape, offset: int, own: Shape) -> Any:
     """Any shape and strides over the memory of `x`, whose strides are `own`; `offset` counts from its first element."""
@@ -497,7 +543,10 @@ def _memory_positions(shape: Shape, strides: Shape) -> Any:
     return places
 
 
-@linear(transpose=lambda xp, g, size, stride, offset, own: xp.strided_apply(g, size=size, stride=stride, offset=offset, own=own))
+@linear(
+    transpose=lambda xp, g, size, stride, offset, own: xp.strided_apply(g, size=size, stride=stride, offset=offset, own=own),
+    batch=_strided_sums,
+)
 def strided_backward(x: Any, *, shape: Shape, size: Shape, stride: Shape, offset: int, own: Shape) -> Any:
     """The cotangent of the operand of `as_strided`: elements that share memory share what comes back."""
     low = min(offset, 0)
@@ -516,7 +565,8 @@ def strided_backward(x: Any, *, shape: Shape, size: Shape, stride: Shape, offset
 @linear(
     transpose=lambda xp, g, x_shape, size, stride, offset, own: xp.strided_backward(
         g, shape=x_shape, size=size, stride=stride, offset=offset, own=own
-    )
+    ),
+    batch=_strided_copies,
 )
 def strided_apply(x: Any, *, size: Shape, stride: Shape, offset: int, own: Shape) -> Any:
     """What `as_strided` gives for a tensor laid out with the strides `own`, as a copy."""
@@ -536,7 +586,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(strides)}")
     if any(width < 0 for width in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
-    memory = input._memory()
+    memory = values(input._memory())
     owner = owner_of(memory)
     width = memory.itemsize
     own = (address(memory) - address(owner)) // width
@@ -549,4 +599,4 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {begin}, and itemsize {width} requiring a storage "
             f"size of {needed} are out of bounds for storage of size {owner.nbytes}"
         )
-    return strided_view(input, size=shape, stride=strides, offset=begin - own, own=element_strides(memory))
+    return strided_view(input, size=shape, stride=strides, offset=begin - own, own=element_strides(input._memory()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 from ndgrad.base.dtypes import bool_, type_name
 from ndgrad.base.shapes import broadcast_shapes, wrap_dim
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import batch_of, values
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import indexing, scattering
 from ndgrad.kernels.striding import dense_copy
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor, unsupported
 from ndgrad.ops.assigning import number_in, write_in_memory
 from ndgrad.ops.declare import function, general
@@ -21,7 +24,7 @@ from ndgrad.ops.gathering import flat_positions, in_range, integers
 from ndgrad.ops.shape import expand_to
 
 
-def _pair(body: Any, **facts: Any) -> tuple[Any, Any]:
+def _pair(body: Any, *, batch: Any, **facts: Any) -> tuple[Any, Any]:
     """Two primitives with the same rules: one writes into a copy of its first operand, the other into its memory."""
 
     @functools.wraps(body)
@@ -29,7 +32,7 @@ def _pair(body: Any, **facts: Any) -> tuple[Any, Any]:
         return body(dense_copy(x), *operands, **params)
 
     name = body.__name__
-    return general(on_copy, name=name, **facts), general(body, name=f"{name}_in_memory", **facts)
+    return general(on_copy, name=name, batch=batch, **facts), general(body, name=f"{name}_in_memory", **facts)
 
 
 def _run(pair: tuple[Any, Any], in_place: bool, name: str, target: Tensor, operands: tuple[Any, ...], **params: Any) -> Tensor:
@@ -87,17 +90,20 @@ _scatter_values_pair = _pair(
         None,
     ],
     node_name="ScatterBackward0",
+    batch=batch_rules.along("_scatter_values"),
 )
 _scatter_number_pair = _pair(
     _scatter_number,
     vjp=[lambda xp, g, index, dim: xp._scatter_number(g, index, dim=dim, value=0), None],
     jvp=lambda xp, tangents, index, dim: xp._scatter_number(tangents[0], index, dim=dim, value=0),
     node_name="ScatterBackward1",
+    batch=batch_rules.along("_scatter_number"),
 )
 _scatter_sum_pair = _pair(
     _scatter_sum,
     vjp=[lambda xp, g: g, lambda xp, g, index, dim, src_shape: _read_back(xp, g, index, dim, src_shape), None],
     node_name="ScatterAddBackward0",
+    batch=batch_rules.along("_scatter_sum"),
 )
 
 
@@ -221,8 +227,16 @@ def _index_combine(x: Any, src: Any, index: Any, *, dim: int, reduce: str, inclu
     return x
 
 
-_reduce_pair = _pair(_scatter_combine, joint=_reduce_back, node_name="ScatterReduceBackward0")
-_index_reduce_pair = _pair(_index_combine, joint=_reduce_back, node_name="IndexReduceBackward0", saved={"source": "src", "index": None})
+_reduce_pair = _pair(
+    _scatter_combine, joint=_reduce_back, node_name="ScatterReduceBackward0", batch=batch_rules.along("_scatter_combine")
+)
+_index_reduce_pair = _pair(
+    _index_combine,
+    joint=_reduce_back,
+    node_name="IndexReduceBackward0",
+    saved={"source": "src", "index": None},
+    batch=batch_rules.along("_index_combine"),
+)
 
 
 def _scatter_reduce(
@@ -288,26 +302,48 @@ def _filled_back(xp: Any, g: Any, index: Any, dim: int) -> Any:
     return xp.sum_to(xp.where(xp.eq(kept, 0), g, 0), shape=())
 
 
+def _rows_put(xp: Any, x: Any, source: Any, index: Any, dim: int, accumulate: bool) -> Any:
+    """The rule of what writes slices: the same by index tensors."""
+    given = x if x.ndim else x.reshape(1)
+    return xp.index_put_1(given, source, index.reshape(-1), dims=(dim,), accumulate=accumulate).reshape(x.shape)
+
+
+def _rows_added(xp: Any, x: Any, source: Any, index: Any, dim: int, alpha: Any) -> Any:
+    return _rows_put(xp, x, source if alpha == 1 else (source * alpha).to(x.dtype), index, dim, True)
+
+
+def _rows_filled(xp: Any, x: Any, value: Any, index: Any, dim: int) -> Any:
+    # by a mask, because a position that is named twice counts once in the gradient
+    hit = xp._index_fill_number(wrap(np.zeros(x.shape, np.bool_)), index, dim=dim, value=True)
+    return xp.where(hit, value, x)
+
+
 _index_add_pair = _pair(
     _index_add_rows,
     vjp=[lambda xp, g: g, lambda xp, g, index, dim, alpha: xp.select_rows(g, index, dim=dim) * alpha, None],
     node_name="IndexAddBackward0",
+    batch=batch_rules.composed(_rows_added),
 )
 _index_copy_pair = _pair(
     _index_copy_rows,
     vjp=[_emptied, lambda xp, g, index, dim: xp.select_rows(g, index, dim=dim), None],
     node_name="IndexCopyBackward0",
+    batch=batch_rules.composed(lambda xp, x, source, index, dim: _rows_put(xp, x, source, index, dim, False)),
 )
 _index_fill_pair = _pair(
     _index_fill_number,
     vjp=[_emptied, None],
     jvp=lambda xp, tangents, index, dim: _emptied(xp, tangents[0], index, dim),
     node_name="IndexFillBackward0",
+    batch=batch_rules.composed(
+        lambda xp, x, index, dim, value: _rows_put(xp, x, wrap(np.asarray(value, x._a.dtype)), index, dim, False)
+    ),
 )
 _index_fill_tensor_pair = _pair(
     _index_fill_tensor,
     vjp=[_emptied, _filled_back, None],
     node_name="IndexFillBackward1",
+    batch=batch_rules.composed(_rows_filled),
 )
 
 
@@ -395,7 +431,7 @@ def _index_fill(in_place: bool, input: Tensor, dim: int, index: Tensor, value: A
         value = value if value._a.dtype == input._a.dtype else value.to(input.dtype)
     elif isinstance(value, complex) and input._a.dtype.kind != "c":
         raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
-    indexing.check_index(np.asarray(index._a), shape[axis] if shape else 1, axis)
+    indexing.check_index(np.asarray(values(index._a)), shape[axis] if shape else 1, axis)
     if isinstance(value, Tensor):
         return _run(_index_fill_tensor_pair, in_place, "index_fill_", input, (value, index), dim=axis)
     return _run(_index_fill_pair, in_place, "index_fill_", input, (index,), dim=axis, value=number_in(value, input))
@@ -410,6 +446,7 @@ def _cleared(xp: Any, g: Any, mask: Any) -> Any:
     vjp=[lambda xp, g, mask: _cleared(xp, g, mask), None],
     jvp=lambda xp, tangents, mask: _cleared(xp, tangents[0], mask),
     node_name="MaskedFillBackward0",
+    batch=batch_rules.composed(lambda xp, x, mask, value: xp.where(mask, wrap(np.asarray(value, x._a.dtype)), x)),
 )
 def masked_fill_number(x: Any, mask: Any, *, value: Any) -> Any:
     """A number where the mask holds."""
@@ -419,6 +456,7 @@ def masked_fill_number(x: Any, mask: Any, *, value: Any) -> Any:
 @general(
     vjp=[lambda xp, g, mask: _cleared(xp, g, mask), lambda xp, g, mask: xp.masked_keep(g, mask), None],
     node_name="MaskedFillBackward1",
+    batch=batch_rules.composed(lambda xp, x, value, mask: xp.where(mask, value, x)),
 )
 def masked_fill_tensor(x: Any, value: Any, mask: Any) -> Any:
     """The one element of a tensor where the mask holds."""
@@ -488,12 +526,32 @@ def _source_back(xp: Any, g: Any, mask: Any, source_shape: Shape) -> Any:
     return xp.reshape_to(xp.pad_corner(taken, shape=(size,)), shape=source_shape)
 
 
+def _taken_in_order(xp: Any, x: Any, source: Any, mask: Any) -> Any:
+    """The rule of `masked_scatter`: an element of the mask knows by counting which element of the source it takes."""
+    if not source._a.size:
+        return xp.clone(x)
+    flat = expand_to(mask, shape=x.shape).reshape(-1)
+    at = (flat.cumsum(0) - 1).clamp(0, source._a.size - 1)
+    return xp.where(flat, xp.index_1(source.reshape(-1), at, dims=(0,)), x.reshape(-1)).reshape(x.shape)
+
+
 _scatter_masked_pair = _pair(
     _scatter_masked,
     vjp=[lambda xp, g, mask: _cleared(xp, g, mask), _source_back, None],
     node_name="MaskedScatterBackward0",
     saved={"source_sym_sizes": "source_shape"},
+    batch=batch_rules.composed(_taken_in_order),
 )
+
+
+def _most_true(mask: Any, shape: Shape) -> int:
+    """How often a mask that is broadcast to a shape holds; inside `vmap`, for the example with the most."""
+    if batch_of(mask) is None:
+        return int(np.count_nonzero(np.broadcast_to(mask, shape)))
+    held = values(mask)
+    counts = np.count_nonzero(held, axis=tuple(range(held.ndim - mask.ndim, held.ndim)))
+    size: int = mask.size
+    return int(np.max(counts, initial=0)) * (math.prod(shape) // max(size, 1))
 
 
 def _masked_scatter(in_place: bool, input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
@@ -510,7 +568,7 @@ def _masked_scatter(in_place: bool, input: Tensor, mask: Tensor, source: Tensor)
         if in_place:
             raise RuntimeError(f"output with shape {list(input._a.shape)} doesn't match the broadcast shape {list(shape)}")
         input = expand_to(input, shape=shape)
-    if np.count_nonzero(np.broadcast_to(mask._a, shape)) > source._a.size:
+    if _most_true(mask._a, shape) > source._a.size:
         raise RuntimeError(f"Number of elements of source < number of ones in mask (source has {source._a.size})")
     return _run(_scatter_masked_pair, in_place, "masked_scatter_", input, (source, mask))
 
@@ -534,10 +592,16 @@ def _put_kept(xp: Any, g: Any, index: Any, accumulate: bool) -> Any:
     return g if accumulate else xp._put_flat(g, xp.zeros_shaped(g, shape=index.shape), index, accumulate=False)
 
 
+def _put_by_index(xp: Any, x: Any, source: Any, index: Any, accumulate: bool) -> Any:
+    flat = xp.index_put_1(x.reshape(-1), source.reshape(-1), index.reshape(-1), dims=(0,), accumulate=accumulate)
+    return flat.reshape(x.shape)
+
+
 _put_pair = _pair(
     _put_flat,
     vjp=[_put_kept, lambda xp, g, index, source_shape: xp.reshape_to(xp.take_flat(g, index), shape=source_shape), None],
     node_name="PutBackward0",
+    batch=batch_rules.composed(_put_by_index),
 )
 
 
