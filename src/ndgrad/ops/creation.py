@@ -436,5 +436,5 @@ def empty_permuted(
 rule_helper(
     "zeros",
     lambda shape, like: np.zeros(shape, like.dtype),
-    lambda shape, like: wrap(np.zeros(shape, like._a.dtype)),
+    lambda shape, like: wrap(beside(like, lambda whole: np.zeros(whole, like._a.dtype), shape)),
 )

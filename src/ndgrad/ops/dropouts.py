@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.core.tensor import Tensor
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.creation import finish
 from ndgrad.ops.declare import function, general
@@ -69,6 +70,7 @@ _declare("feature_alpha_dropout", "saturate whole channels with probability p", 
     vjp=[lambda xp, g, y, scale: g * y * scale, None],
     jvp=lambda xp, tangents, y, scale: xp.zero_map(y) if tangents[0] is None else tangents[0] * y * scale,
     node_name="NativeDropoutBackward0",
+    batch=batch_rules.broadcasting("masked_and_scaled"),
 )
 def masked_and_scaled(x: Any, y: Any, *, scale: float) -> Any:
     """The elements where the mask is set, times a number."""
