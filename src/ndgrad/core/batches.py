@@ -104,7 +104,8 @@ class Batch:
     def item(self) -> NoReturn:
         self.refuse(ITEM)
 
-    tolist = item
+    def tolist(self) -> NoReturn:
+        self.refuse(NO_STORAGE)
 
     def __bool__(self) -> bool:
         self.refuse(CONTROL_FLOW)
@@ -166,7 +167,7 @@ def deepest(payloads: Iterable[Any]) -> Any:
 
 
 def holds(memory: Any, payload: Any) -> bool:
-    """Whether what a payload stands for can be written into some memory: it does not differ between examples that the memory is common to."""
+    """Whether what a payload stands for can be written into some memory: it differs between no examples that have the memory in common."""
     level = deepest((payload,))
     if level is None or not payload.mapped:
         return True
