@@ -224,15 +224,16 @@ def take_flat(x: Any, index: Any) -> Any:
     return np.take(x, index)
 
 
+def _flat_back_by_index(xp: Any, x: Any, index: Any, shape: Shape) -> Any:
+    flat = xp.index_1_backward(x.reshape(-1), index.reshape(-1), shape=(math.prod(shape),), dims=(0,))
+    return flat.reshape(shape)
+
+
 @general(
     vjp=[lambda xp, g, index: xp.take_flat(g, index), None],
     jvp=lambda xp, tangents, index, shape: xp.take_flat_backward(tangents[0], index, shape=shape),
     node_name="PutBackward0",
-    batch=batch_rules.composed(
-        lambda xp, x, index, shape: xp.index_1_backward(
-            x.reshape(-1), index.reshape(-1), shape=(math.prod(shape),), dims=(0,)
-        ).reshape(shape)
-    ),
+    batch=batch_rules.composed(_flat_back_by_index),
 )
 def take_flat_backward(x: Any, index: Any, *, shape: Shape) -> Any:
     """Zeros of `shape` to which `x` is added at positions of the flat tensor."""

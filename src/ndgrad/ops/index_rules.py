@@ -97,9 +97,7 @@ def adding(primitives: Callable[[int], Any]) -> Callable[..., Any]:
 def writing(primitives: Callable[[int], Any]) -> Callable[..., Any]:
     """The rule of what writes there."""
 
-    def rule(
-        level: BatchLevel, mapped: list[bool], x: Any, value: Any, *indices: Any, dims: tuple[int, ...], accumulate: bool
-    ) -> Any:
+    def rule(level: BatchLevel, mapped: list[bool], x: Any, value: Any, *indices: Any, dims: tuple[int, ...], accumulate: bool) -> Any:
         if not mapped[0]:
             x = level.spread(x)
         places = Places(level, x._a.ndim - 1, True, indices, mapped[2:], dims)

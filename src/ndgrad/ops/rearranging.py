@@ -29,6 +29,7 @@ from ndgrad.ops.creation import finish
 from ndgrad.ops.declare import function, general, linear, recorded
 from ndgrad.ops.gathering import index_select, masked_select
 from ndgrad.ops.joining import stack
+from ndgrad.ops.memory_views import as_strided
 from ndgrad.ops.shape import expand_to, unsqueeze_dim, view_as_shape
 
 
@@ -509,7 +510,7 @@ _becoming("transpose_", shapes.transpose, "swapdims_")
 _becoming("swapaxes_", shapes.swapaxes)
 _becoming("squeeze_", shapes.squeeze, overloads=3)
 _becoming("unsqueeze_", shapes.unsqueeze)
-_becoming("as_strided_", pieces.as_strided)
+_becoming("as_strided_", as_strided)
 
 
 def _refuse_storage(name: str, instead: str) -> NoReturn:
