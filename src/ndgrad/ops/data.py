@@ -14,7 +14,6 @@ from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, get_default_dt
 from ndgrad.base.shapes import as_shape, check_sizes
 from ndgrad.base.types import Array
 from ndgrad.core.batches import batch_of
-from ndgrad.core.batches import batch_of
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.creation import finish, overflow
 from ndgrad.ops.declare import function
@@ -26,7 +25,7 @@ def array_of(data: Any, wanted: dtype | None) -> Array:
     """A new array of Python data, in PyTorch's inferred dtype unless one is given."""
     if isinstance(data, Tensor):
         if batch_of(data._a) is not None:
-            copied: Any = data.detach().clone() if wanted is None else data.detach().to(wanted, copy=True)
+            copied: Tensor = data.detach().clone() if wanted is None else data.detach().to(wanted, copy=True)
             return copied._a
         return np.array(data._a, dtype=None if wanted is None else numpy_dtype(wanted))
     if isinstance(data, np.ndarray):
