@@ -6,7 +6,7 @@ import functools
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from ndgrad.autograd.custom_calls import bind_defaults, call_function, positional
 from ndgrad.autograd.custom_nodes import CustomNode, Face, delay_error
@@ -118,6 +118,8 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
     ...         (x,) = ctx.saved_tensors
     ...         return g * 3 * x**2
     """
+
+    _batched_forward: ClassVar[Any]  # bound in ndgrad.autograd
 
     #: Whether a rule for `vmap` follows from the other methods, which then consist of tensor operations only.
     generate_vmap_rule = False

@@ -24,6 +24,8 @@ class Observer:
 
     #: Whether it follows tensors by identity, as forward mode does: a backward then moves tensors, recorded or not.
     follows_tensors = False
+    #: Whether it is a call of `vmap`, which is not to be left out: the tensors of its examples need it.
+    batches = False
 
     def run(self, primitive: Any, operands: Sequence[Any], params: dict[str, Any], compute: Callable[[], Any]) -> Any:
         """Around the kernel of an operation: returns its payload, or a tuple of them for several outputs."""
