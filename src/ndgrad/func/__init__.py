@@ -2,6 +2,9 @@
 
 from ndgrad.base.trees import register_pytree_node as register_pytree_node
 from ndgrad.func.forward import jvp as jvp
+from ndgrad.func.jacobians import hessian as hessian
+from ndgrad.func.jacobians import jacfwd as jacfwd
+from ndgrad.func.jacobians import jacrev as jacrev
 from ndgrad.func.linear import linearize as linearize
 from ndgrad.func.mapping import vmap as vmap
 from ndgrad.func.modules import functional_call as functional_call
@@ -20,6 +23,9 @@ __all__ = [
     "functionalize",
     "grad",
     "grad_and_value",
+    "hessian",
+    "jacfwd",
+    "jacrev",
     "jvp",
     "linearize",
     "rearrange",
