@@ -101,7 +101,7 @@ def ufunc_in_place(
 def shadow(tensor: Tensor, copies: bool = False) -> Tensor:
     """The tensor as it is now, under another handle: what the operation computes from."""
     node = tensor._refresh()
-    if node is LEAF or not isinstance(tensor._a, (np.ndarray, Batch)):
+    if node is LEAF or not (isinstance(tensor._a, (np.ndarray, Batch)) or follows_tensors()):
         return tensor  # a leaf's edge is the leaf itself; a scalar payload is replaced, never written to
     if copies or type(modes.current().saved_hooks) is tuple or follows_tensors():  # others may keep what they are given, too
         copied = wrap(tensor._a.copy(), node)
