@@ -92,17 +92,10 @@ def number_of(colours: Array) -> int:
     return int(colours.max(initial=-1)) + 1
 
 
-def seeds(colours: Array, dtype: Any) -> Array:
-    """For each colour a vector that is 1 where the colour is."""
-    found = np.zeros((number_of(colours), len(colours)), dtype)
-    found[colours, np.arange(len(colours))] = 1
-    return found
-
-
 def decompressed(pattern: Any, colours: Array, products: Array) -> Array:
-    """The values of a pattern's elements, row by row, from the products with `seeds`; for a column colouring.
+    """The values of a pattern's elements, row by row, for a column colouring.
 
-    `products` has a row for each colour.
+    `products` has for each colour the product with the vector that is 1 where the colour is.
     """
     values: Array = products[colours[pattern.indices], rows_of(pattern)]
     return values

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import update_wrapper
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.duals import Level
 from ndgrad.autograd.grad_mode import enable_grad
 from ndgrad.autograd.gradients import grad
 from ndgrad.base.types import Array, Shape
 from ndgrad.core.observers import observing
 from ndgrad.core.tensor import Tensor, wrap
-from ndgrad.func.colouring import column_colours, decompressed, decompressed_symmetric, number_of, rows_of, seeds, star_colours
+from ndgrad.func.colouring import column_colours, decompressed, decompressed_symmetric, number_of, rows_of, star_colours
+from ndgrad.func.programs import Program, program_of
 from ndgrad.func.sparsity import Pattern, Tracker, empty
 
 __all__ = ["SparseHessian", "SparseJacobian", "sparse_hessian", "sparse_jacobian"]
@@ -29,7 +29,7 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass
 class Plan:
-    """How to compute a sparse derivative at every x of one shape and dtype.
+    """How to compute a sparse derivative at every x of one shape and dtype, as long as f does the same.
 
     `by_rows`: whether rows share colours, and products are vjps; otherwise columns do, and products are jvps. `local`: whether the
     pattern depends on positions that were computed from x, so that it may not be kept.
@@ -54,7 +54,7 @@ class SparseDerivative:
         self.f = f
         self.check = check
         self.name = name
-        self.plans: dict[tuple[Shape, Any], Plan] = {}
+        self.plans: dict[tuple[Shape, Any], dict[Program, Plan]] = {}
         self.latest: Plan | None = None
 
     def __repr__(self) -> str:
@@ -65,12 +65,6 @@ class SparseDerivative:
         return self.computed(x)[1]
 
     # ---------------------------------------------------------------- what was found
-    def plan(self, x: Tensor) -> Plan:
-        """Find pattern and colouring for tensors like x, by one run of f, unless they are known."""
-        self.check_input(x)
-        found = self.plans.get(key_of(x))
-        return self.followed(x)[0] if found is None else found
-
     def forget(self) -> None:
         """Forget all patterns; the next call finds them anew."""
         self.plans.clear()
@@ -121,7 +115,7 @@ class SparseDerivative:
             raise TypeError(f"{self.name}: x must be of a floating point dtype, but it is of {x.dtype}; write x.double()")
 
     def coloured(self, pattern: Pattern, local: bool) -> Plan:
-        """The plan that takes the fewest products; of equals that by vjps, for which f runs once."""
+        """The plan that takes the fewest products; of equals that by vjps, which need no second graph."""
         colours = column_colours(pattern.T.tocsr())
         fullest = int(np.diff(pattern.indptr).max(initial=0))  # so many colours at least the columns need
         if number_of(colours) > fullest:
@@ -140,33 +134,28 @@ class SparseDerivative:
             pattern = tracker.pattern(y)
         pattern = empty(y._a.size, leaf._a.size) if pattern is None else pattern
         pattern.sort_indices()
-        plan = self.coloured(pattern, tracker.local)
-        self.plans.pop(key_of(x), None)
-        if not plan.local:
-            self.plans[key_of(x)] = plan
-        return plan, leaf, y
+        return self.coloured(pattern, tracker.local), leaf, y
 
     def computed(self, x: Tensor) -> tuple[Tensor, Any]:
         """What f gave at x, and the derivative."""
         self.check_input(x)
-        plan = self.plans.get(key_of(x))
-        if plan is None:
-            plan, leaf, y = self.followed(x)
-        else:
+        known = self.plans.setdefault((x._a.shape, x._a.dtype), {})
+        plan = program = None
+        if known:
             leaf = leaf_of(x)
             with enable_grad():
                 y = self.differentiated(leaf)
-            if y._a.size != plan.pattern.shape[0]:
-                self.refuse(f"f gave {y._a.size} elements where it gave {plan.pattern.shape[0]} when the pattern was found")
+            program = program_of(y)
+            plan = known.get(program)
+        if plan is None:
+            plan, leaf, y = self.followed(x)
+            if not plan.local:
+                known[program or program_of(y)] = plan
         self.latest = plan
-        vectors = seeds(plan.colours, y._a.dtype if plan.by_rows else leaf._a.dtype)
-        dtype = np.result_type(y._a.dtype, leaf._a.dtype)
-        products = np.empty((plan.passes, leaf._a.size if plan.by_rows else y._a.size), dtype)
-        for number, vector in enumerate(vectors):
-            products[number] = self.product(leaf, y, vector, plan.by_rows)
-        found = self.assembled(plan, products)
+        products = Products(leaf, y, plan.by_rows)
+        found = self.assembled(plan, products.compressed(plan.colours))
         if self.check:
-            self.compare(plan, found, leaf, y)
+            self.compare(plan, found, products)
         return y.detach(), found
 
     def assembled(self, plan: Plan, products: Array) -> Any:
@@ -177,44 +166,35 @@ class SparseDerivative:
             values = decompressed(plan.pattern, plan.colours, products)
         return with_values(plan.pattern, values)
 
-    def product(self, leaf: Tensor, y: Tensor, vector: Array, by_rows: bool) -> Array:
-        """One product of the Jacobian: with a vector from the left (a vjp), or from the right (a jvp, for which f runs once more)."""
-        if by_rows:
-            found = None
-            if y.requires_grad:
-                (found,) = grad(y, leaf, wrap(vector.reshape(y._a.shape)), retain_graph=True, allow_unused=True)
-            return np.zeros(leaf._a.size) if found is None else np.reshape(found._a, -1)
-        level = Level()
-        dual = leaf_of(leaf)
-        level.set_tangent(dual, wrap(vector.reshape(leaf._a.shape)))
-        with enable_grad(), observing(level):
-            out = self.differentiated(dual)
-        found = level.tangent(out)
-        return np.zeros(y._a.size) if found is None else np.reshape(found._a, -1)
-
     # ---------------------------------------------------------------- whether it still holds
-    def compare(self, plan: Plan, found: Any, leaf: Tensor, y: Tensor) -> None:
+    def compare(self, plan: Plan, found: Any, products: Products) -> None:
         """Refuse a derivative whose product with a random vector is not that of f."""
-        vector = np.random.default_rng().uniform(1, 2, plan.pattern.shape[0 if plan.by_rows else 1]).astype(found.dtype)
-        want = self.product(leaf, y, vector, plan.by_rows)
+        vector = np.random.default_rng().uniform(1, 2, products.size).astype(found.dtype)
+        want = products.product(vector)
         matrix = found.T if plan.by_rows else found
-        have, scale = matrix @ vector, abs(matrix) @ vector
-        close = np.abs(have - want) <= np.sqrt(np.finfo(found.dtype).eps) * np.maximum(scale, np.abs(want))
-        if not (close | ~np.isfinite(want)).all():
-            what = "row" if not plan.by_rows else "column"
-            wrong = np.flatnonzero(~(close | ~np.isfinite(want)))
-            self.refuse(f"{what} {wrong[0]} has an element outside of it ({len(wrong)} {what}s of {len(want)} have)")
-
-    def refuse(self, what: str) -> NoReturn:
-        raise RuntimeError(
-            f"{self.name}: the sparsity pattern that was found at an earlier x does not hold at this one: {what}. f takes another way for "
-            "other values, by an `if` or by an index that Python computed. Call forget() before such an x, or write the choice with "
-            "torch.where."
-        )
+        allowed = np.sqrt(np.finfo(found.dtype).eps) * np.maximum(abs(matrix) @ vector, np.abs(want))
+        wrong = np.flatnonzero((np.abs(matrix @ vector - want) > allowed) & np.isfinite(want))
+        if wrong.size:
+            what = "column" if plan.by_rows else "row"
+            raise RuntimeError(
+                f"{self.name}: the sparsity pattern that was found at an earlier x does not hold at this one: {what} {wrong[0]} has an "
+                f"element outside of it ({len(wrong)} of {len(want)} {what}s have one). f does the same operations, but on numbers that "
+                "were computed from x outside of them, by NumPy or by Python. Compute these with tensors, or call forget() before each "
+                "such x."
+            )
 
 
 class SparseJacobian(SparseDerivative):
-    """A function that gives sparse Jacobians; see `sparse_jacobian`."""
+    """Sparse Jacobians of a function of one tensor, which takes and returns a real floating point tensor of any shape: call it with x.
+
+    What it gives is a `scipy.sparse.csr_array` with a row for each element of f(x) and a column for each element of x, both flattened row
+    by row, and with an element wherever f can depend on x. The first call for a shape and dtype finds `pattern`, `colours` and `passes`;
+    later ones use them. `forget()` starts anew.
+
+    The pattern is exact but for what `ndgrad.func.sparsity` lists. It is found anew where f did other operations than before, because of an
+    `if`, and at each x where f indexes by positions that it computes from x, as in `sort`. What f computes from x with NumPy is taken for a
+    constant; `check=True` finds out.
+    """
 
     def with_value(self, x: Tensor) -> tuple[Tensor, Any]:
         """f(x), without history, and the Jacobian at x."""
@@ -222,7 +202,11 @@ class SparseJacobian(SparseDerivative):
 
 
 class SparseHessian(SparseDerivative):
-    """A function that gives sparse Hessians; see `sparse_hessian`."""
+    """Sparse Hessians of a function of one tensor that gives one element: the Jacobians of its gradient.
+
+    The pattern is followed through the backward. That it is symmetric saves passes: a star colouring needs two for an arrow. All else is as
+    in `SparseJacobian`.
+    """
 
     def with_gradient(self, x: Tensor) -> tuple[Tensor, Any]:
         """The gradient of f at x, and the Hessian."""
@@ -248,45 +232,52 @@ class SparseHessian(SparseDerivative):
 
 
 def sparse_jacobian(f: Function, *, check: bool = False) -> SparseJacobian:
-    """The Jacobian of a function of one tensor as a sparse matrix, in as few passes as its columns or rows need colours.
+    """The Jacobian of f as a sparse matrix, in as few passes as rows or columns need colours: `sparse_jacobian(f)(x)`.
 
-    Parameters
-    ----------
-    f : takes one real floating point tensor, of any shape, and returns one. Both are flattened, row by row, in the matrix.
-    check : compare one random product with each Jacobian, at the price of one more pass, and raise where f took another way than before.
-
-    Returns
-    -------
-    A function of x that gives a `scipy.sparse.csr_array` with an element wherever f can depend on x. The first call for a shape and dtype
-    finds `pattern`, `colours` and `passes`, later ones use them. `with_value(x)` gives f(x) as well, `forget()` starts anew.
-
-    Notes
-    -----
-    The pattern is exact but for what `ndgrad.func.sparsity` lists, and holds for whatever x takes the same way through Python's `if`. Where
-    f indexes by positions that it computes from x, as in `sort`, it is found anew at each x.
-
-    Examples
-    --------
-    >>> jacobian = sparse_jacobian(lambda u: u[2:] - 2 * u[1:-1] + u[:-2] + u[1:-1].exp())
-    >>> jacobian(torch.zeros(1000)).nnz, jacobian.passes
-    (2994, 3)
+    With `check`, each is compared by one random product, and a pattern that no longer holds raises RuntimeError. See `SparseJacobian`.
     """
     return SparseJacobian(f, check, "sparse_jacobian")
 
 
 def sparse_hessian(f: Function, *, check: bool = False) -> SparseHessian:
-    """The Hessian of a function of one tensor with one element, as a sparse matrix.
+    """The Hessian of f as a sparse matrix, in as few passes as a star colouring has colours: `sparse_hessian(f)(x)`.
 
-    It is the Jacobian of the gradient, whose pattern is followed through the backward; a star colouring uses that it is symmetric. All else
-    is as in `sparse_jacobian`; `with_gradient(x)` gives the gradient as well.
-
-    Examples
-    --------
-    >>> hessian = sparse_hessian(lambda x: (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum())
-    >>> hessian(torch.zeros(1000)).nnz, hessian.passes
-    (2998, 3)
+    With `check`, each is compared by one random product, and a pattern that no longer holds raises RuntimeError. See `SparseHessian`.
     """
     return SparseHessian(f, check, "sparse_hessian")
+
+
+class Products:
+    """Products of the Jacobian of y: with vectors from the left by backward passes, or from the right.
+
+    The latter are backward passes as well: a vjp is linear in its cotangent, so the vjp of that map is a jvp. For it f need not run again.
+    """
+
+    def __init__(self, leaf: Tensor, y: Tensor, by_rows: bool) -> None:
+        self.inputs: Tensor = leaf
+        self.outputs: Tensor | None = y
+        if not by_rows:
+            self.outputs, self.inputs = None, wrap(np.zeros(y._a.shape, y._a.dtype))
+            self.inputs.requires_grad = True
+            if y.requires_grad:
+                (self.outputs,) = grad(y, leaf, self.inputs, create_graph=True, materialize_grads=True)
+        self.size = y._a.size if by_rows else leaf._a.size
+        self.dtype = np.result_type(y._a.dtype, leaf._a.dtype)
+
+    def product(self, vector: Array) -> Array:
+        """One product."""
+        found = None
+        if self.outputs is not None and self.outputs.requires_grad:
+            given = wrap(vector.astype(self.outputs._a.dtype).reshape(self.outputs._a.shape))
+            (found,) = grad(self.outputs, self.inputs, given, retain_graph=True, allow_unused=True)
+        return np.zeros(self.inputs._a.size, self.dtype) if found is None else np.reshape(found._a, -1)
+
+    def compressed(self, colours: Array) -> Array:
+        """One product for each colour, row by row."""
+        products = np.zeros((number_of(colours), self.inputs._a.size), self.dtype)
+        for number in range(len(products)):
+            products[number] = self.product(colours == number)
+        return products
 
 
 def leaf_of(x: Tensor) -> Tensor:
@@ -294,10 +285,6 @@ def leaf_of(x: Tensor) -> Tensor:
     leaf = wrap(np.array(x._a))
     leaf.requires_grad = True
     return leaf
-
-
-def key_of(x: Tensor) -> tuple[Shape, Any]:
-    return x._a.shape, x._a.dtype
 
 
 def with_values(pattern: Pattern, values: Array) -> Any:
