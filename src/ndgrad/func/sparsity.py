@@ -163,25 +163,22 @@ class Tracker(Observer):
             self.learn(stand_in, known.pattern)
 
     def written(self, tensor: Any, name: str, out: Any) -> None:
-        new = self.look_up(out)
-        view = tensor._view
-        if view is None:
-            if new is not None:
-                self.learn(tensor, new.pattern)
-            else:
-                self.known.pop(id(tensor), None)
-            return
-        old = self.look_up(view.base)
+        base, at = tensor, None
+        if tensor._view is not None:
+            base, at = tensor._view.base, places(tensor._view.base, tensor._view.steps).reshape(-1)
+        old, new = self.look_up(base), self.look_up(out)
         if old is None and new is None:
             return
-        base = empty(view.base._a.size, self.width) if old is None or old.pattern is None else old.pattern
-        kept = np.ones(base.shape[0], bool)
-        at = places(view.base, view.steps).reshape(-1)
-        kept[at] = False
-        base = scattered(np.flatnonzero(kept), np.flatnonzero(kept), base.shape[0], base.shape[0]) @ base
+        pattern = None if old is None else old.pattern
+        if pattern is not None and modes.is_grad_enabled():  # where nothing is recorded, the old history stays
+            kept = np.ones(base._a.size, bool)
+            kept[slice(None) if at is None else at] = False
+            stays = np.flatnonzero(kept)
+            pattern = scattered(stays, stays, len(kept), len(kept)) @ pattern
         if new is not None and new.pattern is not None:
-            base = base + scattered(at, np.arange(len(at)), base.shape[0], len(at)) @ new.pattern
-        self.learn(view.base, base)
+            placed = new.pattern if at is None else scattered(at, np.arange(len(at)), base._a.size, len(at)) @ new.pattern
+            pattern = union(pattern, placed)
+        self.learn(base, pattern)
 
     def called(self, function: Any, context: Any, args: Sequence[Any], inner: Any, result: Any) -> None:
         """Follow the backward of a custom function, of which its forward says nothing."""
@@ -288,7 +285,7 @@ class Tracker(Observer):
         masks = any(np.asarray(value).dtype.kind == "b" for value, depends in residuals if depends)
         if (values or masks) and primitive not in self.through:
             return [self.followed(call, position, rule, number) for number in range(len(call.outs))]
-        if values:
+        if values and any(depends for _, depends in residuals):
             return [dense(out._a.size, np.size(call.payloads[position])) for out in call.outs]
         self.local = self.local or any(depends for _, depends in residuals)
         return measured(call, position, *general_maps(call, position, rule))
@@ -343,11 +340,11 @@ class Tracker(Observer):
 SAME = "same"
 
 
-def measured(call: Call, position: int, push: Apply, pull: Apply) -> list[Pattern]:
+def measured(call: Call, position: int, push: Apply | None, pull: Apply) -> list[Pattern]:
     """The pattern of a linear map for each output; `push` gives the elements of all outputs in a row, `pull` is for one output."""
     payload, out = call.payloads[position], call.outs[0]._a
     shape, alone = np.shape(payload), len(call.outs) == 1
-    probe = scaled(push, payload), scaled(pull, out) if alone else None
+    probe = None if push is None else scaled(push, payload), scaled(pull, out) if alone else None
     outs, sources = run_quietly(entries, probe[0], shape, probe[1], out.shape)
     sizes = [out._a.size for out in call.outs]
     whole = scattered(outs, sources, sum(sizes), np.size(payload))
@@ -362,22 +359,26 @@ def scaled(apply: Apply, like: Any) -> Apply:
     return (lambda values: apply((1 + 1j) * values)) if np.asarray(like).dtype.kind == "c" else apply
 
 
-def linear_maps(call: Call) -> tuple[Apply, Apply]:
-    """A linear primitive and its transpose."""
+def linear_maps(call: Call) -> tuple[Apply | None, Apply]:
+    """A linear primitive and its transpose; the latter alone for a view that is tied to memory laid out as no new array is."""
     primitive, payload = call.primitive, call.payloads[0]
     rule: Any = primitive.rules[0]
 
     def push(t: Array) -> Any:
-        laid_out = np.empty_like(payload, dtype=t.dtype, subok=False)  # views may depend on how memory is laid out
+        laid_out = np.empty_like(payload, dtype=t.dtype, subok=False)
         laid_out[...] = t
         return in_a_row(primitive.kernel(laid_out, **call.params))
 
     given = arguments(primitive, rule, 2, call.payloads, call.params, None)
+    try:
+        push(np.zeros(np.shape(payload)))
+    except ValueError:
+        return None, lambda g: rule(raw, g, *given)
     return push, lambda g: rule(raw, g, *given)
 
 
 def general_maps(call: Call, position: int, rule: Any) -> tuple[Apply, Apply]:
-    """The maps of tangents and of cotangents, of an operation whose rule takes no values but positions."""
+    """The maps of tangents and of cotangents, of an operation whose rule takes no values but positions and constants."""
     primitive = call.primitive
     results = call.results()
     shape = np.shape(call.payloads[position])
