@@ -38,12 +38,14 @@ def column_colours(pattern: Any) -> Array:
 
 
 def greedy_columns(by_column: Any, order: Array) -> Array:
-    """Give each column in turn the first colour that no row of it has used."""
-    colours = np.zeros(by_column.shape[1], np.int64)
+    """Give each column in turn the first colour that no row of it has used; -1 to one without elements."""
+    colours = np.full(by_column.shape[1], -1, np.int64)
     used = [0] * by_column.shape[0]  # by each row
     ends, rows = by_column.indptr.tolist(), by_column.indices.tolist()
     for column in order.tolist():
         mine = rows[ends[column] : ends[column + 1]]
+        if not mine:
+            continue
         forbidden = 0
         for row in mine:
             forbidden |= used[row]
@@ -67,6 +69,8 @@ def star_colours(pattern: Any) -> Array:
     hubs = [0] * size  # the colours of those neighbours that have another neighbour of the same colour as this one
     first: list[dict[int, int]] = [{} for _ in range(size)]  # for each, by colour, its first neighbour of that colour
     for vertex in np.argsort(-np.diff(pattern.indptr), kind="stable").tolist():
+        if ends[vertex] == ends[vertex + 1]:
+            break  # those without elements are the last
         mine = [other for other in neighbours[ends[vertex] : ends[vertex + 1]] if other != vertex]
         forbidden = 0
         for other in mine:

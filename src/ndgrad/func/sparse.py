@@ -127,7 +127,7 @@ class SparseDerivative:
     def followed(self, x: Tensor) -> tuple[Plan, Tensor, Tensor]:
         """The plan for x, the leaf that f was called with, and its output."""
         leaf = leaf_of(x)
-        tracker = Tracker(leaf._a.size)
+        tracker = Tracker(leaf._a.size, recording=True)
         tracker.track(leaf)
         with enable_grad(), observing(tracker):
             y = self.differentiated(leaf)
@@ -172,7 +172,8 @@ class SparseDerivative:
         vector = np.random.default_rng().uniform(1, 2, products.size).astype(found.dtype)
         want = products.product(vector)
         matrix = found.T if plan.by_rows else found
-        allowed = np.sqrt(np.finfo(found.dtype).eps) * np.maximum(abs(matrix) @ vector, np.abs(want))
+        precision = max(np.sqrt(np.finfo(found.dtype).eps), 1e-6)  # some of f may be of single precision
+        allowed = precision * np.maximum(abs(matrix) @ vector, np.abs(want))
         wrong = np.flatnonzero((np.abs(matrix @ vector - want) > allowed) & np.isfinite(want))
         if wrong.size:
             what = "column" if plan.by_rows else "row"

@@ -2,8 +2,8 @@
 
 What an operation does to the index sets follows from its family, and for a general operation from its rule: the rule is a program as
 well, linear in the cotangent, so it is followed in its turn. The pattern is *structural*: it holds for any values that the same program
-may meet, and has an element that happens to be 0 at this x. Numbers that do not depend on x are taken at their value, so a constant 0
-cuts. Two things are not exact:
+may meet, and has an element that happens to be 0 at this x, or because terms cancel (`x - x`). Numbers that do not depend on x are taken at
+their value, so a constant 0 cuts. Two things are not exact:
 
 * A derivative that is 0 on one side of a threshold (`relu`, `clamp`, both branches of a `where` whose condition depends on x) counts as
   depending, so that the pattern holds on either side.
@@ -68,12 +68,22 @@ class Tracker(Observer):
     above : who follows the operation whose rule this one is to follow.
     through : the primitives whose rules are being followed.
     trusting : whether a tensor of which nothing is known is a constant; otherwise its values count as depending on x.
+    recording : whether what is computed while nothing is recorded has no derivative.
     """
 
     follows_tensors = True
 
-    def __init__(self, width: int, above: Tracker | None = None, through: tuple[Primitive, ...] = (), trusting: bool = True) -> None:
+    def __init__(
+        self,
+        width: int,
+        above: Tracker | None = None,
+        through: tuple[Primitive, ...] = (),
+        *,
+        trusting: bool = True,
+        recording: bool = False,
+    ) -> None:
         self.width = width
+        self.recording = recording
         self.through = through
         self.trusting = trusting
         self.known: dict[int, tuple[Any, Known]] = {}
@@ -132,8 +142,10 @@ class Tracker(Observer):
         if not any(self.depends(value) for value in operands):
             return
         call = Call(primitive, operands, payloads, params, result if isinstance(result, tuple) else (result,))
-        with unobserved():
-            patterns = self.propagated(call)
+        patterns: Sequence[Pattern] = [None] * len(call.outs)
+        if modes.is_grad_enabled() or not self.recording:
+            with unobserved():
+                patterns = self.propagated(call)
         for out, pattern in zip(call.outs, patterns, strict=True):
             self.learn(out, pattern if out._a.dtype.kind in "fc" else None)
         node = call.outs[0]._node
@@ -170,7 +182,7 @@ class Tracker(Observer):
         if old is None and new is None:
             return
         pattern = None if old is None else old.pattern
-        if pattern is not None and modes.is_grad_enabled():  # where nothing is recorded, the old history stays
+        if pattern is not None and (modes.is_grad_enabled() or not self.recording):  # where nothing is recorded, the old history stays
             kept = np.ones(base._a.size, bool)
             kept[slice(None) if at is None else at] = False
             stays = np.flatnonzero(kept)
@@ -295,7 +307,7 @@ class Tracker(Observer):
         primitive, out = call.primitive, call.outs[number]._a
         if out.dtype.kind not in "fc":
             return None
-        tracker = Tracker(out.size, self, (*self.through, primitive), self.trusting)
+        tracker = Tracker(out.size, self, (*self.through, primitive), trusting=self.trusting)
         g = wrap(np.ones(out.shape, out.dtype))
         tracker.track(g)
         operands = [tracker.standing_for(self, x, payload) for x, payload in zip(call.operands, call.payloads, strict=True)]
