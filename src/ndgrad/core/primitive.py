@@ -62,6 +62,8 @@ class Primitive:
     on_scalars : computes on NumPy scalars what the kernel computes on arrays; Python's operators do, ten times faster.
     check : refuses converted payloads (or the operands as given), by their dtype; the lanes for float32 and float64 skip it.
     saved : PyTorch's names of what the node saves, where `core/saved.py` would list it under another one.
+    product : an elementwise operation is linear in each operand while the others are held.
+    undoes : the name of the product that it undoes: `product(out, y) == x`.
     """
 
     def __init__(
@@ -81,11 +83,15 @@ class Primitive:
         on_scalars: Callable[..., Any] | None = None,
         check: Callable[[Sequence[Payload], Sequence[Any]], None] | None = None,
         saved: Names = MappingProxyType({}),
+        product: bool = False,
+        undoes: str | None = None,
     ) -> None:
         self.kernel = kernel
         self.saved = saved
         self.on_scalars = on_scalars
         self.check = check
+        self.product = product or family == MULTILINEAR
+        self.undoes = undoes
         #: What errors call the operation: the public function's name, once there is one.
         self.title = name or kernel.__name__
         self.family = family
