@@ -6,12 +6,13 @@ before are watching; so the tangents of one level can have tangents of another, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ndgrad.autograd.following import Follower, in_dtype_of
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
+from ndgrad.core.batches import batch_of, deepest, holds
 from ndgrad.core.primitive import Primitive
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.core.views import replay_steps
@@ -44,6 +45,16 @@ class Level(Follower[Tensor]):
         """Give a tensor a tangent, which is forgotten with it."""
         self.follow(tensor, tangent)
 
+    def dual(self, tensor: Tensor, tangent: Tensor) -> Tensor:
+        """A view of a tensor that carries a tangent, which is copied only if it is not laid out as the tensor is."""
+        with self.outside():
+            dual: Tensor = tensor.view_as(tensor)
+            if batch_of(tangent._a) is None and tensor.stride() != tangent.stride():
+                laid_out = functions.empty_like(tensor.detach(), dtype=tangent.dtype)
+                tangent = laid_out.copy_(tangent)
+        self.set_tangent(dual, tangent)
+        return dual
+
     # ---------------------------------------------------------------- operations
     def done(self, primitive: Primitive, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], result: Any) -> None:
         if modes.is_inference_mode_enabled():
@@ -66,6 +77,11 @@ class Level(Follower[Tensor]):
             with self.outside():
                 self.set_tangent(stand_in, tangent.clone())
 
+    def continues(self, tensor: Any, other: Any, change: Callable[[Any], Any]) -> None:
+        tangent = self.tangent(tensor)
+        if tangent is not None:
+            self.set_tangent(other, change(tangent))
+
     def written(self, tensor: Any, name: str, out: Any) -> None:
         """The tangent is written to as its tensor was, because views of it are the tangents of views."""
         own, new = self.tangent(tensor), self.tangent(out)
@@ -76,8 +92,22 @@ class Level(Follower[Tensor]):
                 own = self.tangent_to_write(tensor)
             if new is None:
                 own.zero_()
-            else:
-                own.copy_(new)
+                return
+            if not holds(own._a, new._a):
+                own = self.widened(tensor, new)
+            own.copy_(new)
+
+    def widened(self, tensor: Tensor, new: Tensor) -> Tensor:
+        """The tangent of a tensor with memory for what differs between the examples of a `vmap`, and so for all of the same memory."""
+        base = tensor if tensor._view is None else tensor._view.base
+        known: Any = self.tangent(base)
+        self.set_tangent(base, deepest((new._a,)).widened(known))
+        for reference, _ in list(self.followed.values()):
+            other = reference()
+            if other is not None and other._view is not None and other._view.base is base:
+                self.set_tangent(other, replay_steps(self.tangent(base), other._view.steps))
+        found: Any = self.tangent(tensor)
+        return found
 
     def tangent_to_write(self, tensor: Tensor) -> Tensor:
         """A tangent for a tensor that has none yet: for a view, the view of its base's."""
