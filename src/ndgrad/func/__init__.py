@@ -7,5 +7,6 @@ from ndgrad.func.mapping import vmap as vmap
 from ndgrad.func.reverse import grad as grad
 from ndgrad.func.reverse import grad_and_value as grad_and_value
 from ndgrad.func.reverse import vjp as vjp
+from ndgrad.func.taylor import jet as jet
 
-__all__ = ["grad", "grad_and_value", "jvp", "linearize", "register_pytree_node", "vjp", "vmap"]
+__all__ = ["grad", "grad_and_value", "jet", "jvp", "linearize", "register_pytree_node", "vjp", "vmap"]

@@ -17,18 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
+
+import numpy as np
 
 from ndgrad.autograd.following import Follower, in_dtype_of
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
+from ndgrad.core.batches import deepest, holds
 from ndgrad.core.observers import Observer
 from ndgrad.core.primitive import LINEAR, NONDIFFERENTIABLE, Primitive, recorded
 from ndgrad.core.tangents import names_of, total
-from ndgrad.core.tensor import Tensor
+from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.core.views import replay_steps
-from ndgrad.ops import ops as functions
 
 #: A coefficient; None stands for zero.
 Coefficient = Tensor | None
@@ -75,7 +77,7 @@ class Expansion(Follower[Series]):
         self.inside: dict[Any, tuple[Any, list[Series]]] | None = None
         self.outer: tuple[Observer, ...] = ()
         #: How often the memory of a base has been written to, and for views how often it had been when their series was found.
-        self.writes: dict[int, tuple[Tensor, int]] = {}
+        self.rewritten: dict[int, tuple[Tensor, int]] = {}
         self.seen: dict[int, int] = {}
 
     @contextmanager
@@ -86,6 +88,13 @@ class Expansion(Follower[Series]):
             yield
         finally:
             modes.set_mode("observers", previous)
+
+    def start(self, tensor: Tensor, coefficients: Sequence[Coefficient]) -> Tensor:
+        """A copy of a tensor that moves with these coefficients; what else uses the tensor does not move."""
+        with self.outside():
+            moving: Tensor = tensor.clone()
+        self.follow(moving, given_series(coefficients, self.order))
+        return moving
 
     # ---------------------------------------------------------------- operations
     def done(self, primitive: Primitive, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], result: Any) -> None:
@@ -163,27 +172,27 @@ class Expansion(Follower[Series]):
             of_rate = rate if n == 1 else None if series is None else series[n - 1]
             return None if of_rate is None else of_rate / n
 
-        return [Series(lambda n, number=number: coefficient(number, n)) for number in range(len(outs))]
+        return [Series(partial(coefficient, number)) for number in range(len(outs))]
 
     def rate_of(self, x: Tensor, series: Series) -> Tensor:
         """dx/dt as a tensor of its own, with its series."""
         if series.rate is None:
             with self.among(self.outer):
                 first = series[1]
-                series.rate = functions.zeros_like(x) if first is None else first.view_as(first)
-            self.follow(series.rate, Series(lambda n: None if series[n + 1] is None else series[n + 1] * (n + 1)))
+                series.rate = zeros(x) if first is None else first.view_as(first)
+            self.follow(series.rate, Series(partial(derivative, series)))
         return series.rate
 
     # ---------------------------------------------------------------- views and writes
     def find(self, tensor: Any) -> Series | None:
-        if self.writes and isinstance(tensor, Tensor) and tensor._view is not None:
+        if self.rewritten and isinstance(tensor, Tensor) and tensor._view is not None:
             self.look_at_base(tensor)
         return super().find(tensor)
 
     def look_at_base(self, view: Tensor) -> None:
         """Give a view the series of its part of its base, where that has been written to since anybody looked."""
         record: Any = view._view
-        count = self.writes.get(id(record.base), (None, 0))[1]
+        count = self.rewritten.get(id(record.base), (None, 0))[1]
         if self.seen.get(id(view), 0) == count:
             return
         self.seen[id(view)] = count
@@ -198,27 +207,27 @@ class Expansion(Follower[Series]):
         new, whole = self.find(out), super().find(base)
         if new is None and whole is None:
             return
-        found: list[Coefficient] = []
         with self.outside():
-            for n in range(1, self.order + 1):
-                before, part = None if whole is None else whole[n], None if new is None else new[n]
-                if part is None and (before is None or view is None):
-                    found.append(None)
-                    continue
-                changed = functions.zeros_like(base) if before is None else before.clone()
-                target = changed if view is None else replay_steps(changed, view.steps)
-                found.append(changed)
-                if part is None:
-                    target.zero_()
-                else:
-                    target.copy_(part)
+            found = [
+                rewritten(tensor, None if whole is None else whole[n], None if new is None else new[n]) for n in range(1, self.order + 1)
+            ]
         self.follow(base, given_series(found, self.order))
-        self.writes[id(base)] = base, self.writes.get(id(base), (None, 0))[1] + 1
+        self.rewritten[id(base)] = base, self.rewritten.get(id(base), (None, 0))[1] + 1
 
     def stands_in(self, tensor: Any, stand_in: Any) -> None:
         series = self.find(tensor)
         if series is not None:
             self.follow(stand_in, series)
+
+    def continues(self, tensor: Any, other: Any, change: Callable[[Any], Any]) -> None:
+        series = self.find(tensor)
+        if series is not None:
+            series.complete(self.order)
+            changed = [None if c is None else change(c) for c in series.coefficients[1:]]
+            self.follow(other, given_series(changed, self.order))
+
+    def has_history(self) -> bool:
+        return any(c is not None and c.requires_grad for _, series in self.followed.values() for c in series.coefficients)
 
     def called(self, function: Any, context: Any, args: Sequence[Any], inner: Any, result: Any) -> None:
         """Refuse a custom function: nobody can tell what it has computed for its derivative, and how that moves."""
@@ -227,6 +236,36 @@ class Expansion(Follower[Series]):
                 f"jet: the custom Function {function.__name__} has derivatives of first order only. Write it with operations of ndgrad, or "
                 "give it its derivative with func.defjvp or func.defvjp."
             )
+
+
+def derivative(series: Series, n: int) -> Coefficient:
+    """A coefficient of the derivative of a series."""
+    following = series[n + 1]
+    return None if following is None else following * (n + 1)
+
+
+def zeros(tensor: Tensor) -> Tensor:
+    """Zeros like a tensor; the same for all examples of a `vmap`."""
+    return wrap(np.zeros(tensor.shape, tensor._a.dtype))
+
+
+def rewritten(tensor: Tensor, before: Coefficient, part: Coefficient) -> Coefficient:
+    """The coefficient of the base of a tensor after the tensor has been written to; a new one, for others may have the old one."""
+    view = tensor._view
+    if view is None and (part is None or (part.shape == tensor.shape and part.dtype == tensor.dtype)):
+        return part
+    if part is None and before is None:
+        return None
+    base = tensor if view is None else view.base
+    changed = zeros(base) if before is None else before.clone()
+    if part is not None and not holds(changed._a, part._a):
+        changed = deepest((part._a,)).widened(changed)
+    target = changed if view is None else replay_steps(changed, view.steps)
+    if part is None:
+        target.zero_()
+    else:
+        target.copy_(part)
+    return changed
 
 
 def identity(value: Any) -> Any:
@@ -269,7 +308,11 @@ def steady(
         found = push_any(primitive, given, coefficients, params, outs if several else outs[0])
         return found if several else (found,)
 
-    return [Series(lambda n, number=number: pushed(n)[number]) for number in range(len(outs))]
+    def coefficient(number: int, n: int) -> Coefficient:
+        found: Coefficient = pushed(n)[number]
+        return found
+
+    return [Series(partial(coefficient, number)) for number in range(len(outs))]
 
 
 def product(primitive: Primitive, given: Sequence[Any], moving: Sequence[Series | None], params: dict[str, Any]) -> Series:
