@@ -161,7 +161,7 @@ def deepest(payloads: Iterable[Any]) -> Any:
 
 
 def holds(memory: Any, payload: Any) -> bool:
-    """Whether what a payload stands for can be written into some memory: it does not differ between examples that the memory is common to."""
+    """Whether a payload can be written into some memory: it does not differ between examples that have the memory in common."""
     level = deepest((payload,))
     if level is None or not payload.mapped:
         return True
