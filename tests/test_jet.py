@@ -119,6 +119,9 @@ def test_digamma_at_one_has_zeta_values():
 
 def test_at_zero_where_powers_vanish():
     assert values(jet(lambda x: x**3 + x**2, 4)(number(0.0))) == [0, 0, 2, 6, 0]
+    assert values(jet(lambda x: x**7 / 7, 8)(number(0.0))) == [0, 0, 0, 0, 0, 0, 0, 720, 0]
+    two = torch.tensor([0.0, 2.0], dtype=torch.float64)
+    assert jet(lambda x: x**two, 3)(torch.zeros(2, dtype=torch.float64))[2].tolist() == [0, 2]
     assert values(jet(torch.sinc, 0)(number(0.0))) == [1]
 
 
@@ -140,6 +143,8 @@ PROGRAMS = {
     "sin": lambda x: torch.exp(torch.sin(x * x)),
     "quotient": lambda x: torch.sin(x) / (1 + torch.exp(x)),
     "nested": lambda x: torch.sqrt(1 + torch.log(1 + x * x)),
+    "power": lambda x: torch.sin(x) ** 2.5,
+    "power of a tensor": lambda x: x**x,
 }
 
 

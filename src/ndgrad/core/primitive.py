@@ -67,6 +67,7 @@ class Primitive:
     saved : PyTorch's names of what the node saves, where `core/saved.py` would list it under another one.
     product : an elementwise operation is linear in each operand while the others are held.
     undoes : the name of the product that it undoes: `product(out, y) == x`.
+    rate : for Taylor mode, another way to write the jvp, `(xp, tangents, ...)`, that may give None where it does not hold.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Primitive:
         saved: Names = MappingProxyType({}),
         product: bool = False,
         undoes: str | None = None,
+        rate: Rule | None = None,
     ) -> None:
         self.kernel = kernel
         self.saved = saved
@@ -96,6 +98,7 @@ class Primitive:
         self.check = check
         self.product = product or family == MULTILINEAR
         self.undoes = undoes
+        self.rate = rate
         #: What errors call the operation: the public function's name, once there is one.
         self.title = name or kernel.__name__
         self.family = family

@@ -28,7 +28,7 @@ from ndgrad.base import modes
 from ndgrad.core.batches import deepest, holds
 from ndgrad.core.observers import Observer
 from ndgrad.core.primitive import LINEAR, NONDIFFERENTIABLE, Primitive, recorded
-from ndgrad.core.tangents import names_of, total
+from ndgrad.core.tangents import arguments, names_of, total
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.core.views import replay_steps
 
@@ -161,7 +161,12 @@ class Expansion(Follower[Series]):
         def rates() -> Sequence[Coefficient]:
             with self.among((*self.outer, self)):
                 tangents = [None if series is None else self.rate_of(x, series) for x, series in zip(given, moving, strict=True)]
-                pushed = push_any(primitive, given, tangents, params, outs if primitive.outputs != 1 else outs[0])
+                out = outs if primitive.outputs != 1 else outs[0]
+                pushed = None
+                if primitive.rate is not None:
+                    pushed = primitive.rate(recorded, tangents, *arguments(primitive, primitive.rate, 2, given, params, out))
+                if pushed is None:
+                    pushed = push_any(primitive, given, tangents, params, out)
             return pushed if primitive.outputs != 1 else (pushed,)
 
         def coefficient(number: int, n: int) -> Coefficient:
