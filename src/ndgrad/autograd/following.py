@@ -45,6 +45,10 @@ class Follower(Observer, Generic[Known]):
         self.followed.clear()
         self.residuals.clear()
 
+    def has_history(self) -> bool:
+        """Whether anything that is known of a tensor has been recorded."""
+        raise NotImplementedError
+
     @contextmanager
     def outside(self) -> Iterator[None]:
         """While only those watch who entered before this follower."""

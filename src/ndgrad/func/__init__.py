@@ -18,6 +18,7 @@ from ndgrad.func.reverse import grad_and_value as grad_and_value
 from ndgrad.func.reverse import vjp as vjp
 from ndgrad.func.sparse import sparse_hessian as sparse_hessian
 from ndgrad.func.sparse import sparse_jacobian as sparse_jacobian
+from ndgrad.func.taylor import jet as jet
 
 __all__ = [
     "debug_unwrap",
@@ -28,6 +29,7 @@ __all__ = [
     "hessian",
     "jacfwd",
     "jacrev",
+    "jet",
     "jvp",
     "linearize",
     "rearrange",
