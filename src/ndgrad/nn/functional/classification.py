@@ -10,7 +10,7 @@ import numpy as np
 from ndgrad.base.dtypes import FLOATING, int64, type_name, uint8
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.size import as_size
-from ndgrad.core.tensor import Tensor
+from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.nn.functional.reducing import no_gradient, read_reduction, reduced
 from ndgrad.ops.arguments import check_tensor, unsupported
 from ndgrad.ops.arithmetic import div_number
@@ -196,7 +196,7 @@ def _smoothed(
     labels = np.asarray(target._a).reshape(even._a.shape)
     ignored = labels == ignore_index
     if ignored.any():
-        even = recorded.masked_keep(even, target.new_tensor(~ignored))
+        even = recorded.masked_keep(even, wrap(~ignored))
     if reduction == "mean":
         if weight is None:
             total: Any = labels.size - int(ignored.sum())
