@@ -120,3 +120,93 @@ def test_samples(info: Any, dtype: torch.dtype, training: bool) -> None:
                 raise AssertionError(f"{sample.desc or sample.constructor_input}: {error}") from error
             compared += 1
     assert compared
+
+
+# ---------------------------------------------------------------- modules without samples
+class Given:
+    """Arguments, kept as torch's samples keep them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args, self.kwargs = args, kwargs
+
+
+class Sample:
+    def __init__(self, constructor: Given, *inputs: torch.Tensor) -> None:
+        self.constructor_input, self.forward_input = constructor, Given(*inputs)
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape))).requires_grad_()
+
+
+DROPOUTS = [
+    Sample(constructor, random(2, 3, *rest))
+    for rest in ((4,), (4, 5), (4, 5, 2))
+    for constructor in (Given(), Given(0.2), Given(p=0.0), Given(1.0))
+]
+TRIPLETS = [random(4, 3), random(4, 3) + 1, random(4, 3) * 2]
+SAMPLES: dict[str, list[Sample]] = {
+    "Dropout": DROPOUTS,
+    "AlphaDropout": DROPOUTS,
+    "FeatureAlphaDropout": DROPOUTS,
+    "Dropout1d": [Sample(Given(), random(2, 3, 4)), Sample(Given(0.3), random(3, 4))],
+    "Dropout2d": [Sample(Given(), random(2, 3, 4, 5)), Sample(Given(0.3), random(4, 2, 3, 1))],
+    "Dropout3d": [Sample(Given(), random(2, 3, 4, 5, 2)), Sample(Given(0.3), random(3, 4, 5, 2))],
+    "RReLU": [Sample(Given(), random(3, 4)), Sample(Given(0.2, 0.3), random(5))],
+    # in float32, because torch's sixth is a float32 number even for float64
+    "Hardsigmoid": [Sample(Given(), random(3, 4).detach().float().requires_grad_()), Sample(Given(inplace=False), random(2).float())],
+    "Identity": [Sample(Given(), random(3)), Sample(Given(3, unused=True), random(2, 2))],
+    "Flatten": [Sample(Given(), random(2, 3, 4)), Sample(Given(0, 1), random(2, 3, 4)), Sample(Given(end_dim=-2), random(2, 3, 4, 5))],
+    "Unflatten": [Sample(Given(1, (2, 3)), random(4, 6)), Sample(Given(-1, [3, -1]), random(2, 6))],
+    "CosineSimilarity": [Sample(Given(), random(3, 4), random(3, 4)), Sample(Given(0, eps=1e-3), random(3, 4), random(3, 4))],
+    "PairwiseDistance": [
+        Sample(Given(), random(3, 4), random(4, 4)[:3]),
+        Sample(Given(1.0, keepdim=True), random(3, 4), random(1, 4)),
+        Sample(Given(3.0, 1e-3), random(4), random(3, 4)),
+    ],
+    "TripletMarginLoss": [Sample(Given(), *TRIPLETS), Sample(Given(0.5, p=1.0, swap=True, reduction="none"), *TRIPLETS)],
+    "TripletMarginWithDistanceLoss": [
+        Sample(Given(), *TRIPLETS),
+        Sample(Given(distance_function=lambda x, y: ((x - y) * (x - y)).sum(-1), swap=True, margin=2.0), *TRIPLETS),
+    ],
+}
+#: What holds other modules is compared in test_nn_hooks_oracle.py, and their base in test_nn_module_oracle.py.
+HOLDERS = {"Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"}
+
+
+def test_all_of_them_have_samples_here():
+    assert set(SAMPLES) | HOLDERS == WITHOUT_SAMPLES
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_own_samples(kind: str, training: bool) -> None:
+    for sample in SAMPLES[kind]:
+        compare(kind, sample, training, torch.float64)
+
+
+# ---------------------------------------------------------------- what users see of the classes
+@pytest.mark.parametrize("kind", OURS)
+def test_signatures(kind: str) -> None:
+    ours, theirs = OURS[kind], getattr(torch.nn, kind)
+    for name in {"__init__", "forward", *(name for name in vars(theirs) if name[0] != "_" and inspect.isfunction(vars(theirs)[name]))}:
+        if name == "compile" or name in ("ipu", "xpu", "mtia"):
+            continue
+        expected, found = (inspect.signature(getattr(cls, name)).parameters for cls in (theirs, ours))
+        assert list(found) == list(expected), name
+        for parameter in expected:
+            assert found[parameter].kind == expected[parameter].kind, f"{name}: {parameter}"
+            assert found[parameter].default == expected[parameter].default, f"{name}: {parameter}"
+
+
+def test_repr_of_unusual_arguments():
+    for expression in (
+        "Linear(3, 4, bias=False)", "BatchNorm1d(3, momentum=None)", "BatchNorm2d(3, affine=False)", "BatchNorm3d(3, bias=False)",
+        "LayerNorm(3, bias=False)", "LayerNorm((2, 3), elementwise_affine=False)", "Hardswish(True)", "Hardsigmoid(True)", "ReLU(True)",
+        "ReLU6(True)", "Hardtanh(-2, 3, True)", "ELU(2.0, True)", "Threshold(1, 2, True)", "RReLU(inplace=True)", "Mish(True)",
+        "Embedding(3, 4, -1, 2.0, 1.0, True, True)", "ConstantPad1d((1, 2), 3.5)", "ZeroPad2d(1)", "LogSoftmax()", "PReLU(3)",
+        "CrossEntropyLoss(label_smoothing=0.1)", "TripletMarginLoss()", "Dropout(0.1, True)", "Unflatten(1, (2, 3))", "Softplus(2)",
+    ):  # fmt: skip
+        theirs, ours = (eval(f"nn.{expression}", {"nn": library.nn}) for library in (torch, ndgrad))
+        assert repr(ours) == repr(theirs)
+        assert plain_attributes(ours) == plain_attributes(theirs)
