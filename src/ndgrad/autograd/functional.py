@@ -365,7 +365,7 @@ def gradients(outputs: Sequence[Tensor | None], inputs: Sequence[Tensor], cotang
     """`grad` of those outputs that can be differentiated; None for an input that none of them depends on."""
     pairs = zip(outputs, [None] * len(outputs) if cotangents is None else cotangents, strict=True)
     kept = [(out, g) for out, g in pairs if out is not None and out.requires_grad]
-    if not kept or not inputs:
+    if not kept:
         return (None,) * len(inputs)
     outs, given = zip(*kept, strict=True)
     found: tuple[Tensor | None, ...] = grad(outs, inputs, given, create_graph=create_graph, allow_unused=True)
@@ -404,7 +404,12 @@ def check_rows(columns: Sequence[Any], size: int, number: int, create_graph: boo
             row = rows[index] if isinstance(rows, list) else rows
             if row is None:
                 refuse(f"Output {number} of the user-provided function is independent of input {position}")
-            check_varies(row, "jacobian", position, create_graph)
+            if create_graph and not row.requires_grad:
+                refuse(
+                    f"The jacobian of the user-provided function is independent of input {number}",
+                    f" when create_graph=True. (PyTorch gives the number of the output there: the derivative of output {number} by input "
+                    f"{position} is constant.)",
+                )
 
 
 def blocks_at_once(outputs: Sequence[Tensor], inputs: Sequence[Tensor], create_graph: bool) -> list[list[Tensor]]:
@@ -414,7 +419,7 @@ def blocks_at_once(outputs: Sequence[Tensor], inputs: Sequence[Tensor], create_g
         raise IndexError("index 0 is out of bounds for dimension 0 with size 0: the outputs have no element to differentiate")
     kept = [(out, basis) for out, basis in zip(outputs, standard_basis(outputs), strict=True) if out.requires_grad]
     found: Any = [None] * len(inputs)
-    if kept and inputs:
+    if kept:
         outs, given = zip(*kept, strict=True)
         found = grad(outs, inputs, given, create_graph=create_graph, allow_unused=True, is_grads_batched=True)
     columns = []

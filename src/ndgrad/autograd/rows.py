@@ -104,7 +104,7 @@ class Plan:
         mode = modes.current()
         if mode.observers or mode.inference or ("logging" in sys.modules and is_logged()):
             return None
-        if not all(edge_of(x) is x and x._hooks is None and x._accumulator is None for x in inputs):
+        if not inputs or not all(edge_of(x) is x and x._hooks is None and x._accumulator is None for x in inputs):
             return None
         run = Run(((root, None),), True, False, dict.fromkeys((x, 0) for x in inputs), False, ())
         nodes = run.collect(run.roots)
