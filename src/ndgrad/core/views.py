@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ndgrad.base import modes
+from ndgrad.base.shapes import is_contiguous
+from ndgrad.core.batches import batch_of
 from ndgrad.core.node import Node, entered, keep_retained, plain_name
 from ndgrad.core.tensor import LEAF, Tensor, modified_by
 
@@ -92,7 +94,7 @@ class View:
         else:
             before = tensor._node
             edge = base if base_node is LEAF else base_node
-            if getattr(self, "replays", False):
+            if getattr(self, "replays", False) or batch_of(base._a) is not None:
                 grad = modes.set_mode("grad", True)
                 try:
                     tensor._node = replay_steps(base, self.steps)._node
@@ -193,7 +195,7 @@ def memory_order(array: Any) -> tuple[int, ...]:
 
 def laid_out(array: Any, order: tuple[int, ...]) -> bool:
     """Whether the array is contiguous with its dims in this order."""
-    return bool(np.transpose(array, order).flags.c_contiguous)
+    return is_contiguous(tuple(array.shape[dim] for dim in order), tuple(array.strides[dim] // array.itemsize for dim in order))
 
 
 class AsStridedBackward0(Node):

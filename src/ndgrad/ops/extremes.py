@@ -10,6 +10,7 @@ from ndgrad.base import return_types
 from ndgrad.base.dtypes import bool_
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels.scattering import scatter_add
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_nonempty, dims_of, one_dim, torch_arguments, unsupported, wrong
 from ndgrad.ops.declare import Operation, function, general, nondifferentiable, recorded, rule_helper
 from ndgrad.ops.reductions import row_major
@@ -85,13 +86,13 @@ def _all_back(xp: Any, g: Any, x: Any, out: Any) -> Any:
     return _shared(xp, g, x, out, tuple(range(len(x.shape))), False)
 
 
-@general(vjp=[_all_back], node_name="MaxBackward1")
+@general(vjp=[_all_back], node_name="MaxBackward1", batch=batch_rules.on_flat("amax_dims", dims=(1,)))
 def max_all(x: Any) -> Any:
     """The largest element."""
     return _largest(x, axis=None)
 
 
-@general(vjp=[_all_back], node_name="MinBackward1")
+@general(vjp=[_all_back], node_name="MinBackward1", batch=batch_rules.on_flat("amin_dims", dims=(1,)))
 def min_all(x: Any) -> Any:
     """The smallest element."""
     return _smallest(x, axis=None)
@@ -283,5 +284,3 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The position of the smallest element, counted row-major over all of them or along `dim`; of equal ones the first."""
     return _find("argmin", argmin_dim, input, dim, keepdim)
-
-

@@ -9,7 +9,7 @@ import numpy as np
 from ndgrad.base.dtypes import get_default_dtype, numpy_dtype
 from ndgrad.base.shapes import wrap_dim
 from ndgrad.base.types import Shape
-from ndgrad.core.primitive import PROMOTE
+from ndgrad.core.primitive import PROMOTE, recorded
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops.declare import function, general
 from ndgrad.ops.shape import atleast_1d, atleast_2d, atleast_3d
@@ -31,7 +31,14 @@ def _cat_back(xp: Any, g: Any, needs: Any, tensors_shape: Any, dim: int) -> tupl
     return tuple(parts)
 
 
-@general(joint=_cat_back, variadic=True, policy=PROMOTE, node_name="CatBackward0", public=False)
+@general(
+    joint=_cat_back,
+    variadic=True,
+    policy=PROMOTE,
+    node_name="CatBackward0",
+    public=False,
+    batch=lambda level, mapped, tensors, dim: recorded.cat_tensors(level.every(tensors, mapped), dim=dim + 1),
+)
 def cat_tensors(tensors: Any, *, dim: int) -> Any:
     """The tensors one after another along a dim; empty vectors are passed over."""
     rank = max([part.ndim for part in tensors])
@@ -92,7 +99,14 @@ def _stack_back(xp: Any, g: Any, needs: Any, dim: int) -> tuple[Any, ...]:
     return tuple(xp.select_index(g, dim=dim, index=position) if need else None for position, need in enumerate(needs))
 
 
-@general(joint=_stack_back, variadic=True, policy=PROMOTE, node_name="StackBackward0", public=False)
+@general(
+    joint=_stack_back,
+    variadic=True,
+    policy=PROMOTE,
+    node_name="StackBackward0",
+    public=False,
+    batch=lambda level, mapped, tensors, dim: recorded.stack_tensors(level.every(tensors, mapped), dim=dim + 1),
+)
 def stack_tensors(tensors: Any, *, dim: int) -> Any:
     """Tensors of one shape along a new dim."""
     shape = np.shape(tensors[0])
@@ -145,10 +159,7 @@ def column_stack(tensors: Any) -> Tensor:
     given = _sequence(tensors, "column_stack")
     if not given:
         raise RuntimeError("column_stack expects a non-empty TensorList")
-    columns = tuple(
-        tensor.reshape(tensor._a.size, 1) if tensor._a.ndim <= 1 else tensor
-        for tensor in given
-    )
+    columns = tuple(tensor.reshape(tensor._a.size, 1) if tensor._a.ndim <= 1 else tensor for tensor in given)
     return _cat(columns, 1)
 
 

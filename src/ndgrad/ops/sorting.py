@@ -10,6 +10,7 @@ from ndgrad.base import return_types
 from ndgrad.base.dtypes import bool_, float32, float64
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import ordering as kernels
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_nonempty, one_dim, torch_arguments, unsupported, wrong
 from ndgrad.ops.declare import function, general, recorded
 from ndgrad.ops.extremes import at_position
@@ -138,13 +139,19 @@ def _equal_share(xp: Any, g: Any, x: Any, out: Any) -> Any:
     return mask * (g / xp.count_true(mask, tuple(range(len(x.shape))), g))
 
 
-@general(vjp=[_equal_share], node_name="MedianBackward0")
+@general(
+    vjp=[_equal_share], node_name="MedianBackward0", batch=lambda level, mapped, x: recorded.median_along(batch_rules.flat(x), dim=1)[0]
+)
 def median_all(x: Any) -> Any:
     """The lower median of all elements."""
     return _median_of_all(x, False)
 
 
-@general(vjp=[_equal_share], node_name="NanmedianBackward0")
+@general(
+    vjp=[_equal_share],
+    node_name="NanmedianBackward0",
+    batch=lambda level, mapped, x: recorded.nanmedian_along(batch_rules.flat(x), dim=1)[0],
+)
 def nanmedian_all(x: Any) -> Any:
     """The lower median of all elements but nan."""
     return _median_of_all(x, True)
