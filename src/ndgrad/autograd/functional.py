@@ -11,6 +11,8 @@ from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.grad_mode import enable_grad
 from ndgrad.autograd.gradients import grad
 from ndgrad.autograd.rows import jacobian_rows
+from ndgrad.core.batching import BatchLevel
+from ndgrad.core.observers import observing
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.ops import ops as functions
 
@@ -466,13 +468,11 @@ def forward_jacobian(func: Callable[..., Any], inputs: Any) -> Any:
 
 
 def each_row(function: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tensor]) -> list[Tensor]:
-    """What a function gives for each index of the first dim of all the tensors, stacked; where there is none, for zeros."""
-    count = tensors[0]._a.shape[0]
-    if not count:
-        found = function(*[functions.zeros(x.shape[1:], dtype=x.dtype) for x in tensors])
-        return [functions.zeros((0, *out.shape), dtype=out.dtype) for out in found]
-    rows = [function(*[x.select(0, index) for x in tensors]) for index in range(count)]
-    return [functions.stack(column) for column in zip(*rows, strict=True)]
+    """What a function gives for each index of the first dim of all the tensors, computed at once."""
+    level = BatchLevel(tensors[0]._a.shape[0])
+    with observing(level):
+        found = function(*[level.box(x) for x in tensors])
+    return [level.all_of(x) for x in found]
 
 
 def refuse(what: str, advice: str = ".") -> NoReturn:

@@ -1,14 +1,16 @@
 """The rows of a Jacobian: one graph run backward for every element of its result.
 
-What such runs have in common, which nodes run and in what order, is found once. A graph in which somebody could see how it is run - by
-hooks, observers, custom functions, packed residuals - is left to the engine.
+Many rows are one batched backward. For a few, and where an operation has no batching rule, runs are repeated; what they have in common,
+which nodes run and in what order, is found once. A graph in which somebody could see how it is run - by hooks, observers, custom
+functions, packed residuals - is left to the engine.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -19,9 +21,12 @@ from ndgrad.autograd.gradients import check_scalar, grad
 from ndgrad.base import modes
 from ndgrad.base.quiet import Quiet
 from ndgrad.base.types import Array, Payload
+from ndgrad.core.batching import BatchLevel
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, Port, edge_of
+from ndgrad.core.observers import observing
 from ndgrad.core.packing import pull_packed
+from ndgrad.core.primitive import Primitive
 from ndgrad.core.tensor import Tensor, wrap
 
 
@@ -35,12 +40,51 @@ def jacobian_rows(out: Tensor, inputs: Sequence[Tensor], create_graph: bool) -> 
     check_scalar(edge, (), payload.dtype)
     plan = None if create_graph else Plan.of(edge, inputs)
     if plan is not None:
-        return plan.fill(payload, inputs)
+        found = batched_rows(out, inputs, plan.widest) if payload.size >= FEW else None
+        return plan.fill(payload, inputs) if found is None else found
     rows = [
         grad((out,), tuple(inputs), (wrap(unit),), retain_graph=True, create_graph=create_graph, allow_unused=True)
         for unit in units(payload)
     ]
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+class NoRule(Exception):
+    """An operation that could be run for one row after the other only."""
+
+
+class Rows(BatchLevel):
+    """One batched backward."""
+
+    def one_by_one(self, primitive: Primitive, values: list[Any], mapped: list[bool], params: dict[str, Any]) -> NoReturn:
+        raise NoRule
+
+
+def batched_rows(out: Tensor, inputs: Sequence[Tensor], widest: int) -> list[Array | None] | None:
+    """The rows by batched backwards of as many as keep memory small; None where they cannot be had, or not several at once."""
+    payload = out._a
+    at_once = min(payload.size, AT_ONCE // max(widest, 1))
+    if at_once < FEW:
+        return None
+    found: list[Any] = [None] * len(inputs)
+    for start in range(0, payload.size, at_once):
+        count = min(at_once, payload.size - start)
+        basis = np.zeros((count, payload.size), payload.dtype)
+        np.fill_diagonal(basis[:, start:], 1)
+        level = Rows(count)
+        try:
+            with observing(level):
+                cotangent = level.box(wrap(basis.reshape((count, *payload.shape))))
+                chunk = grad((out,), tuple(inputs), (cotangent,), retain_graph=True, allow_unused=True)
+        except NoRule:
+            return None
+        for position, (rows, x) in enumerate(zip(chunk, inputs, strict=True)):
+            if rows is None:
+                continue
+            if found[position] is None:
+                found[position] = np.zeros((payload.size, *x._a.shape), x._a.dtype)
+            found[position][start : start + count] = level.all_of(rows)._a
+    return found
 
 
 def units(payload: Payload) -> Iterator[Any]:
@@ -50,6 +94,9 @@ def units(payload: Payload) -> Iterator[Any]:
         unit.reshape(-1)[index] = 1
         yield unit
 
+
+#: From how many rows on a batched backward takes less time, and how many elements it may have of any one cotangent.
+FEW, AT_ONCE = 16, 1 << 21
 
 Pull = Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]
 
@@ -72,10 +119,11 @@ class Plan:
     steps : of each node, in the order in which they run: itself, its pull, the edges that matter, its slot, where its cotangents go.
     first : where the cotangent of the root goes.
     size : the number of slots; there is one for each node and each leaf.
-    targets : the slots of the inputs; None for one that the root does not depend on.
+    targets : the slots of the inputs.
+    widest : how many elements the largest of the cotangents has.
     """
 
-    __slots__ = ("first", "size", "steps", "targets")
+    __slots__ = ("first", "size", "steps", "targets", "widest")
 
     def __init__(self, root: Any, nodes: Sequence[Node], needed: set[Any], inputs: Sequence[Tensor]) -> None:
         slots: dict[Any, int] = {}
@@ -97,6 +145,8 @@ class Plan:
         self.first = arrival(root)
         self.size = len(slots)
         self.targets = [slots[x] for x in inputs]
+        shapes = [there.shape for _, _, _, _, arrivals in self.steps for there in arrivals if there is not None]
+        self.widest = max(map(math.prod, [*shapes, () if self.first is None else self.first.shape]))
 
     @classmethod
     def of(cls, root: Any, inputs: Sequence[Tensor]) -> Plan | None:
