@@ -7,7 +7,7 @@ before are watching; so the tangents of one level can have tangents of another, 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,6 +50,16 @@ class Level(Observer):
         """Give a tensor a tangent, which is forgotten with it."""
         key, tangents = id(tensor), self.tangents
         tangents[key] = (weakref.ref(tensor, lambda dead: tangents.pop(key, None)), tangent)
+
+    def dual(self, tensor: Tensor, tangent: Tensor) -> Tensor:
+        """A view of a tensor that carries a tangent, which is copied only if it is not laid out as the tensor is."""
+        with self.outside():
+            dual: Tensor = tensor.view_as(tensor)
+            if tensor.stride() != tangent.stride():
+                laid_out = functions.empty_like(tensor.detach(), dtype=tangent.dtype)
+                tangent = laid_out.copy_(tangent)
+        self.set_tangent(dual, tangent)
+        return dual
 
     def clear(self) -> None:
         """Forget all tangents."""
@@ -103,6 +113,11 @@ class Level(Observer):
         if tangent is not None:  # a copy, as the stand-in is: the tangent itself will be written to
             with self.outside():
                 self.set_tangent(stand_in, tangent.clone())
+
+    def continues(self, tensor: Any, other: Any, change: Callable[[Any], Any]) -> None:
+        tangent = self.tangent(tensor)
+        if tangent is not None:
+            self.set_tangent(other, change(tangent))
 
     def written(self, tensor: Any, name: str, out: Any) -> None:
         """The tangent is written to as its tensor was, because views of it are the tangents of views."""

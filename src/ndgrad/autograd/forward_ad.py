@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 from ndgrad.autograd.duals import SIZE, Level
 from ndgrad.base import modes
-from ndgrad.core.batches import batch_of
 from ndgrad.core.observers import forget, observe
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops import ops as functions
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
 
@@ -80,8 +78,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
 
     Parameters
     ----------
-    tensor, tangent : floating point or complex, of the same shape. The tangent is copied only if it is not laid out as the tensor is,
-        and not at all inside `vmap`.
+    tensor, tangent : floating point or complex, of the same shape. The tangent is copied only if it is not laid out as the tensor is.
 
     Raises
     ------
@@ -107,13 +104,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         )
     if tensor._a.shape != tangent._a.shape:
         raise RuntimeError(SIZE.format(list(tensor._a.shape), list(tangent._a.shape)))
-    with found.outside():
-        dual = tensor.view_as(tensor)
-        if tensor.stride() != tangent.stride() and batch_of(tangent._a) is None:
-            laid_out = functions.empty_like(tensor.detach(), dtype=tangent.dtype)
-            tangent = laid_out.copy_(tangent)
-    found.set_tangent(dual, tangent)
-    return dual
+    return found.dual(tensor, tangent)
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:

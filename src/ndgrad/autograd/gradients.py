@@ -15,6 +15,7 @@ from ndgrad.autograd.hooks import retain_grad
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.naming import name_in_program
+from ndgrad.base.nesting import nesting, refuse_backward
 from ndgrad.base.size import as_size
 from ndgrad.base.types import Shape
 from ndgrad.core.batching import BatchLevel
@@ -43,6 +44,7 @@ def backward(
     create_graph : record the backward itself, for derivatives of higher order.
     inputs : accumulate only into these tensors: one, several, or a dict of them.
     """
+    refuse_backward()
     if grad_variables is not None:
         warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
         if grad_tensors is not None:
@@ -337,7 +339,7 @@ def tensor_backward(
     node = self._node
     if gradient is None and not create_graph and inputs is None and self._view is None and node is not None and node is not LEAF:
         payload = self._a
-        if not payload.ndim and payload.dtype in ONES:  # the usual case, about which there is nothing to ask
+        if not payload.ndim and payload.dtype in ONES and not nesting.depth:  # the usual case, about which there is nothing to ask
             run_backward(((node, ONES[payload.dtype]),), retain_graph=bool(retain_graph), create_graph=False)
             return
     backward(self, gradient, retain_graph, create_graph, inputs=inputs)

@@ -49,12 +49,15 @@ class BatchLevel(Observer):
     randomness : whether random numbers are "different" for each example, the "same" for all, or an "error".
     """
 
-    follows_tensors = True
+    follows_tensors = batches = True
 
     def __init__(self, size: int, randomness: str = "error") -> None:
         self.size = size
         self.randomness = randomness
         self.thread = get_ident()
+        #: The switches of the thread that were seen last, and what they are for the levels below.
+        self.seen: Any = None
+        self.lowered: Any = None
         self.depth = 1 + sum(isinstance(each, BatchLevel) for each in modes.current().observers)
 
     def is_open(self) -> bool:
@@ -86,6 +89,11 @@ class BatchLevel(Observer):
         finally:
             modes.set_mode("observers", previous)
 
+    def above(self) -> tuple[Observer, ...]:
+        """Those who have entered after this level."""
+        observers: tuple[Observer, ...] = modes.current().observers
+        return observers[observers.index(self) + 1 :]
+
     def spread(self, value: Tensor) -> Tensor:
         """A tensor that all examples have, once for each of them: a view."""
         return recorded.expand_to(value, shape=(self.size, *value._a.shape))
@@ -106,17 +114,17 @@ class BatchLevel(Observer):
     def apply(self, primitive: Primitive, given: Any, payloads: list[Any], params: dict[str, Any], mode: modes.Modes) -> Any:
         """What `ndgrad.core.primitive.apply` does, where a tensor of this level is among the operands and none of a deeper one."""
         observers = mode.observers
-        if self not in observers:
+        if observers[-1] is self:
+            inner: tuple[Observer, ...] = ()
+        elif self in observers:
+            inner = observers[observers.index(self) + 1 :]
+        else:
             raise RuntimeError(ESCAPED)
-        at = observers.index(self)
-        modes.set_mode("observers", observers[:at])
-        try:
-            operands = self.converted(primitive, given, payloads)
+        operands: list[Any] = given
+        if primitive.policy != KEEP and mixed(payloads):
+            operands = self.converted(primitive, given, mode)
             payloads = [x._a if isinstance(x, Tensor) else x for x in operands]
-        finally:
-            modes.set_mode("observers", observers)
-        compute: Callable[[], Any] = partial(self.compute, primitive, operands, params, observers[:at])
-        inner = observers[at + 1 :]
+        compute: Callable[[], Any] = partial(self.compute, primitive, operands, params, mode)
         computed = observed_run(inner, primitive, given, params, compute) if inner else compute()
         node = None
         if mode.grad and not mode.inference and primitive.differentiable and any(self.tracks(x) for x in given):
@@ -138,36 +146,56 @@ class BatchLevel(Observer):
         """Whether this level records what is computed from a value, besides the levels below."""
         return isinstance(value, Tensor) and value._node is not None and self.owned(value) is not None
 
-    def converted(self, primitive: Primitive, given: Any, payloads: list[Any]) -> list[Any]:
+    def descend(self, mode: modes.Modes) -> None:
+        """Let only those watch who entered before this level. `mode` are the thread's switches, to be put back by the caller."""
+        if mode is not self.seen:
+            observers = mode.observers
+            self.seen, self.lowered = mode, mode.replace("observers", observers[: observers.index(self)])
+        lowered = self.lowered
+        if lowered.special or not lowered.grad:
+            modes.exceptional[self.thread] = lowered
+        else:
+            del modes.exceptional[self.thread]
+
+    def converted(self, primitive: Primitive, given: Any, mode: modes.Modes) -> list[Any]:
         """The operands in their common dtype by the shapes of single examples: those of all examples might give another."""
-        kinds = {payload.dtype for payload in payloads if hasattr(payload, "dtype")}
-        if primitive.policy == KEEP or len(kinds) < 2:
-            return list(given)
         wanted = result_dtype(given)
         if primitive.policy == FLOAT and wanted.category < FLOATING:
             wanted = get_default_dtype()
         found: list[Any] = []
-        for value in given:
-            if not isinstance(value, Tensor) or value.dtype is wanted:
-                found.append(value)
-                continue
-            batch = self.owned(value)
-            if batch is not None:
-                found.append(self.box(recorded.to_dtype(batch.value, dtype=wanted), batch.mapped))
-            else:
-                found.append(recorded.to_dtype(value, dtype=wanted))
+        self.descend(mode)
+        try:
+            for value in given:
+                if not isinstance(value, Tensor) or value.dtype is wanted:
+                    found.append(value)
+                    continue
+                batch = self.owned(value)
+                if batch is not None:
+                    found.append(self.box(recorded.to_dtype(batch.value, dtype=wanted), batch.mapped))
+                else:
+                    found.append(recorded.to_dtype(value, dtype=wanted))
+        finally:
+            modes.exceptional[self.thread] = mode
         return found
 
-    def compute(self, primitive: Primitive, operands: list[Any], params: dict[str, Any], outer: tuple[Any, ...]) -> Any:
+    def compute(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], mode: modes.Modes) -> Any:
         """The payloads of the results for all examples."""
-        previous = modes.set_mode("observers", outer)
+        values: list[Any] = []
+        mapped: list[bool] = []
+        for x in operands:
+            payload: Any = x._a if isinstance(x, Tensor) else None
+            if type(payload) is Batch and payload.level is self:
+                values.append(payload.value)
+                mapped.append(payload.mapped)
+            else:
+                values.append(x)
+                mapped.append(False)
+        some = True in mapped
+        self.descend(mode)
         try:
-            pairs = [self.unbox(x) if isinstance(x, Tensor) else (x, False) for x in operands]
-            values, mapped = [value for value, _ in pairs], [flag for _, flag in pairs]
-            some = True in mapped
             result = self.by_rule(primitive, values, mapped, params) if some else call(primitive, values, params)
         finally:
-            modes.set_mode("observers", previous)
+            modes.exceptional[self.thread] = mode
         if primitive.outputs == 1:
             return Batch(result, self, some)
         return tuple([Batch(one, self, some) for one in result])
@@ -183,7 +211,7 @@ class BatchLevel(Observer):
         elif len(values) == 1 and not primitive.variadic:
             if values[0]._a.ndim == 1 and not DIMS.isdisjoint(params) and SHAPES.isdisjoint(params):  # of a number
                 return self.as_vector(primitive, values[0], params)
-            return primitive(*values, **self.shifted(params))
+            return primitive.call(*values, **self.shifted(params))
         elif primitive.family == ELEMENTWISE:
             return aligned(primitive, values, mapped, params)
         return self.one_by_one(primitive, values, mapped, params)
@@ -263,7 +291,7 @@ warned: set[str] = set()
 
 
 def call(primitive: Primitive, values: list[Any], params: dict[str, Any]) -> Any:
-    return primitive(values, **params) if primitive.variadic else primitive(*values, **params)
+    return primitive.call(values, **params) if primitive.variadic else primitive.call(*values, **params)
 
 
 def shifted_dim(dim: int) -> int:
@@ -280,10 +308,26 @@ def lined_up(value: Tensor, rank: int, wanted: int) -> Tensor:
 
 def aligned(primitive: Primitive, values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
     """The rule of whatever broadcasts."""
+    if len(values) == 1:
+        return primitive.call(*values, **params)
     ranks = [x._a.ndim - flag if isinstance(x, Tensor) else 0 for x, flag in zip(values, mapped, strict=True)]
     rank = max(ranks)
-    lined = [lined_up(x, own, rank) if flag else x for x, flag, own in zip(values, mapped, ranks, strict=True)]
-    return primitive(*lined, **params)
+    for position, own in enumerate(ranks):
+        if own != rank and mapped[position]:
+            values[position] = lined_up(values[position], own, rank)
+    return primitive.call(*values, **params)
+
+
+def mixed(payloads: list[Any]) -> bool:
+    """Whether tensors of several dtypes are among the operands."""
+    first: Any = None
+    for payload in payloads:
+        kind = getattr(payload, "dtype", None)
+        if kind is not None and kind is not first:
+            if first is not None:
+                return True
+            first = kind
+    return False
 
 
 def batch_levels() -> list[BatchLevel]:

@@ -103,6 +103,8 @@ class Primitive:
         self.outputs = outputs
         self.jvp = jvp
         self.batch = batch
+        #: The operation as a function on tensors, a lane if it has one.
+        self.call: Callable[..., Any] = self
         # a holomorphic map is written once, without conjugates: the adjoint of `t -> t * d` is `g -> conj(conj(g) * d)`
         self.conjugates = family in (ELEMENTWISE, MULTILINEAR)
         self.rules: tuple[Rule | None, ...] = tuple(rules) + (None,) * (len(self.operands) - len(rules))

@@ -23,6 +23,8 @@ Step = tuple[Any, dict[str, Any]]
 Steps = tuple[Any, Step]
 
 DEFAULT, NO_GRAD, INFERENCE_MADE, MULTI_OUTPUT, CUSTOM = "default", "no_grad", "inference", "multi_output", "custom"
+#: What a transform differentiates by, and views of it: for its function that is a leaf.
+HANDLE = "handle"
 
 
 class View:
@@ -108,6 +110,11 @@ class View:
 
     def refuse(self, tensor: Tensor, what: str) -> NoReturn:
         """Say why this view may not be changed, or used after such a change, where gradients are recorded."""
+        if self.origin == HANDLE:
+            raise RuntimeError(
+                f"a {'' if getattr(self, 'own', False) else 'view of a '}leaf Variable that requires grad is being used in an in-place "
+                "operation. It is, or shares memory with, an argument that a transform differentiates by; work on a clone()."
+            )
         node = None if tensor._node is LEAF else tensor._node
         origin = NO_GRAD if node is None and self.origin != INFERENCE_MADE else self.origin
         made = "" if node is None else f" It was made by {node.name()} at {node.where()}."

@@ -1,4 +1,4 @@
-"""`Parameter`: a leaf that is meant to be trained."""
+"""`Parameter`, a leaf that is meant to be trained, and `Buffer`, a tensor of a module that is not."""
 
 from __future__ import annotations
 
@@ -62,3 +62,28 @@ class Parameter(Tensor, metaclass=_ParameterType):
 
 # results of operations on parameters are plain tensors, so the fast lanes may take parameters apart
 plain.add(Parameter)
+
+
+class _BufferType(type):
+    """Makes every tensor with a true `_is_buffer` an instance of `Buffer`: there are no others."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, Tensor) and bool(getattr(instance, "_is_buffer", False))
+
+
+class Buffer(Tensor, metaclass=_BufferType):
+    """Marks a tensor that, assigned to an attribute of a module, becomes a buffer of it. What it makes is a plain tensor.
+
+    Parameters
+    ----------
+    data : the values, whose memory is shared; an empty tensor if left out.
+    persistent : whether the buffer is part of the module's `state_dict`.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
+        out: Any = wrap(np.empty(0, np.float32)) if data is None else data.detach().requires_grad_(data.requires_grad)
+        out.persistent = persistent
+        out._is_buffer = True
+        return out

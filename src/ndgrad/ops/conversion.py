@@ -26,6 +26,7 @@ from ndgrad.base.dtypes import (
     type_name,
     uint8,
 )
+from ndgrad.base.nesting import refuse_requires_grad
 from ndgrad.base.shapes import expands
 from ndgrad.core.cuts import note
 from ndgrad.core.inplace import check_overlap, check_target, shadow, write
@@ -140,6 +141,7 @@ def detach_(self: Tensor) -> Tensor:
 @function(as_function=False)
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Start (or stop) recording operations on this leaf; returns the tensor."""
+    refuse_requires_grad()
     if not isinstance(requires_grad, (bool, np.bool_)):
         raise TypeError(f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {type(requires_grad).__name__}")
     if requires_grad and self.dtype.category < FLOATING:
@@ -149,7 +151,7 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     return self
 
 
-def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, bool, Any]:
+def parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, bool, Any]:
     """dtype, copy and memory format out of the overloads of `to`."""
     wanted: dtype | None = None
     copy = bool(kwargs.pop("copy", False))
@@ -185,7 +187,7 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | No
 @function(as_function=False)
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The tensor in another dtype (or on another device, of which there is one); itself where nothing changes, unless `copy`."""
-    wanted, copy, form = _parse_to(args, kwargs)
+    wanted, copy, form = parse_to(args, kwargs)
     if wanted is None or wanted is self.dtype:
         return clone(self, memory_format=form) if copy or (form is contiguous_format and not self.is_contiguous()) else self
     return cast(self, wanted)

@@ -140,6 +140,7 @@ def _declare(
         call.__name__ = call.__qualname__ = own
         call.__doc__ = doc or body.__doc__
         call.primitive = primitive
+        primitive.call = call
         setattr(raw, own, primitive.kernel)
         setattr(recorded, own, call)
         if exposed:
