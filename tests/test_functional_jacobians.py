@@ -3,13 +3,14 @@
 import itertools
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
 import ndgrad as torch
 from ndgrad.autograd import functional as F
-from ndgrad.autograd import graph
+from ndgrad.autograd import graph, rows
 from ndgrad.autograd.rows import Plan
 from ndgrad.autograd.variable import Variable
 
@@ -64,7 +65,7 @@ def test_hessian_of_rosenbrock(way):
 @pytest.mark.parametrize("way", [*WAYS, FORWARD_OVER_REVERSE], ids=str)
 def test_hessians_are_symmetric(way):
     x, y = numbers(3), numbers(2, 2)
-    (xx, xy), (yx, yy) = F.hessian(lambda x, y: (x.exp().sum() * y.sin().prod()).tanh() + (y @ y).trace() * x[0], (x, y), **way)
+    (xx, xy), (yx, yy) = F.hessian(lambda x, y: (x.exp().sum() * y.sin().prod()).tanh() + (y @ y).diagonal().sum() * x[0], (x, y), **way)
     close(xx, xx.detach().numpy().T)
     close(yy.reshape(4, 4), yy.detach().numpy().reshape(4, 4).T)
     close(xy.reshape(3, 4), yx.detach().numpy().reshape(4, 3).T)
@@ -158,21 +159,57 @@ def test_zeros_where_nothing_depends(way):
 def several(x):
     """Nodes with several outputs, broadcasting, operands used twice, and a constant."""
     top, bottom = x.chunk(2)
-    values, _ = x.view(2, -1).sort(1)
-    return torch.cat([(top * bottom).cumsum(0), values.prod(0) * x.sum(), x.max(0).values.view(1), x * torch.ones(3, 1).sum()])
+    values = torch.stack(x.view(2, -1).unbind(1), 1)
+    return torch.cat([(top * bottom).cumsum(0), values.prod(0) * x.sum(), x.unbind()[0].view(1), x * torch.ones(3, 1).sum()])
 
 
-def test_plan_and_engine_agree(monkeypatch):
-    x = numbers(6)
-    planned = F.jacobian(several, x)
-    plans = []
-    monkeypatch.setattr(Plan, "of", classmethod(lambda cls, *args: plans.append(args)))
-    by_engine = F.jacobian(several, x)
-    assert len(plans) == 1
-    assert planned.tolist() == by_engine.tolist()
-    close(F.jacobian(several, x, vectorize=True), by_engine.numpy())
-    close(F.jacobian(several, x, **FORWARD), by_engine.numpy())
-    close(F.jacobian(several, x, create_graph=True), by_engine.numpy())
+def by_engine(function, x, monkeypatch):
+    """The Jacobian without a plan."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Plan, "of", classmethod(lambda cls, *args: None))
+        return F.jacobian(function, x)
+
+
+@pytest.mark.parametrize("size", [2, 6, 40])
+def test_few_rows_many_rows_and_the_engine_agree(size, monkeypatch):
+    x = numbers(size)
+    expected = by_engine(several, x, monkeypatch).numpy()
+    for way in WAYS:
+        close(F.jacobian(several, x, **way), expected)
+    monkeypatch.setattr(rows, "FEW", 1)
+    close(F.jacobian(several, x), expected)
+    monkeypatch.setattr(rows, "AT_ONCE", 5 * size)  # several batches, the last of them smaller
+    close(F.jacobian(several, x), expected)
+    monkeypatch.setattr(rows, "FEW", 1000)
+    close(F.jacobian(several, x), expected)
+
+
+def test_many_rows_of_the_input_itself_and_of_what_does_not_depend():
+    x, y = numbers(20), numbers(3)
+    by_x, by_y = F.jacobian(lambda x, y: x, (x, y))
+    assert by_x.tolist() == np.eye(20).tolist()
+    assert not by_y.any()
+    assert F.jacobian(lambda x: x.view(4, 5), x).shape == (4, 5, 20)
+
+
+def test_operations_without_a_batching_rule_run_row_by_row(monkeypatch):
+    x = numbers(20)
+    expected = F.jacobian(lambda x: x.cumsum(0).sin(), x).numpy()
+    calls = []
+
+    def without_rule(self, primitive, values, mapped, params):
+        calls.append(primitive.name)
+        raise rows.NoRule
+
+    monkeypatch.setattr(rows.Rows, "by_rule", without_rule)
+    close(F.jacobian(lambda x: x.cumsum(0).sin(), x), expected)
+    assert len(calls) == 1
+    assert torch.is_grad_enabled()
+    monkeypatch.undo()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monkeypatch.setattr(rows.Rows, "by_rule", rows.Rows.one_by_one)
+        close(F.jacobian(lambda x: x.cumsum(0).sin(), x), expected)
 
 
 def test_results_share_no_memory():

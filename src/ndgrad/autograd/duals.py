@@ -13,6 +13,7 @@ from typing import Any
 
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
+from ndgrad.core.batches import batch_of
 from ndgrad.core.node import Node
 from ndgrad.core.observers import Observer
 from ndgrad.core.primitive import Primitive
@@ -52,10 +53,10 @@ class Level(Observer):
         tangents[key] = (weakref.ref(tensor, lambda dead: tangents.pop(key, None)), tangent)
 
     def dual(self, tensor: Tensor, tangent: Tensor) -> Tensor:
-        """A view of a tensor that carries a tangent, which is copied only if it is not laid out as the tensor is."""
+        """A view of a tensor that carries a tangent, which is copied only if it is not laid out as the tensor is; inside `vmap` never."""
         with self.outside():
             dual: Tensor = tensor.view_as(tensor)
-            if tensor.stride() != tangent.stride():
+            if tensor.stride() != tangent.stride() and batch_of(tangent._a) is None:
                 laid_out = functions.empty_like(tensor.detach(), dtype=tangent.dtype)
                 tangent = laid_out.copy_(tangent)
         self.set_tangent(dual, tangent)
