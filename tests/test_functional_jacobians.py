@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import ndgrad as torch
+from ndgrad.autograd import forward_ad, graph, rows
 from ndgrad.autograd import functional as F
-from ndgrad.autograd import graph, rows
 from ndgrad.autograd.rows import Plan
 from ndgrad.autograd.variable import Variable
+from ndgrad.func import vmap
 
 RNG = np.random.default_rng(11)
 WAYS = [{}, {"create_graph": True}, {"vectorize": True}, {"vectorize": True, "create_graph": True}]
@@ -397,3 +398,23 @@ def test_it_can_be_imported_as_torch():
 
 def test_a_variable_is_an_input_like_any_other():
     assert F.jacobian(lambda x: x**2, Variable(torch.ones(1))).tolist() == [[2.0]]
+
+
+# ---------------------------------------------------------------- within other transforms
+def test_within_vmap():
+    x = numbers(5, 3)
+    one_by_one = np.stack([F.jacobian(lambda x: x.sin() * x.sum(), row).numpy() for row in x])
+    close(vmap(lambda x: F.jacobian(lambda x: x.sin() * x.sum(), x))(x), one_by_one)
+    close(vmap(lambda x: F.jacobian(lambda x: x.sin() * x.sum(), x, vectorize=True))(x), one_by_one)
+    close(vmap(lambda x: F.hessian(rosenbrock, x))(x), np.stack([hessian_of_rosenbrock(row.numpy()) for row in x]), 1e-11)
+    products = np.stack([F.vhp(rosenbrock, row, row)[1].numpy() for row in x])
+    close(vmap(lambda x: F.vhp(rosenbrock, x, x)[1])(x), products, 1e-11)
+    close(vmap(lambda x: F.hvp(rosenbrock, x, x)[1])(x), products, 1e-11)
+
+
+def test_within_forward_mode():
+    x, v = numbers(4).requires_grad_(), numbers(4)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(x, v)
+        tangent = forward_ad.unpack_dual(F.jacobian(lambda x: x**3, dual, create_graph=True)).tangent
+    close(tangent, np.diag(6 * x.detach().numpy() * v.numpy()))

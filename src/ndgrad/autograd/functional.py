@@ -76,7 +76,7 @@ def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
     primals = renewed(given.tensors, create_graph, requires_grad=True)
     v = vector_for_inputs(v, primals, given.is_tuple, "jvp", create_graph)
     outputs = called(func, primals, "jvp", strict)
-    cotangents = tuple(functions.zeros_like(out, requires_grad=True) for out in outputs.tensors)
+    cotangents = tuple(functions.zeros(out.shape, dtype=out.dtype, requires_grad=True) for out in outputs.tensors)
     pulled = gradients(outputs.tensors, primals, cotangents, True)
     for number, gradient in enumerate(pulled) if strict else ():
         if gradient is None:
@@ -131,7 +131,7 @@ def hvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
     primals = renewed(given.tensors, create_graph, requires_grad=True)
     v = vector_for_inputs(v, primals, given.is_tuple, "hvp", create_graph)
     out, first = value_and_gradient(func, primals, "hvp", strict)
-    cotangents = tuple(functions.zeros_like(x, requires_grad=True) for x in primals)
+    cotangents = tuple(functions.zeros(x.shape, dtype=x.dtype, requires_grad=True) for x in primals)
     second = gradients(first, primals, cotangents, True)
     found = gradients(second, cotangents, v, create_graph)
     for number, product in enumerate(found) if strict else ():
@@ -375,7 +375,12 @@ def gradients(outputs: Sequence[Tensor | None], inputs: Sequence[Tensor], cotang
 
 
 def zeros_for_none(found: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor]:
-    return [functions.zeros_like(x) if gradient is None else gradient for gradient, x in zip(found, like, strict=True)]
+    return [zeros(x) if gradient is None else gradient for gradient, x in zip(found, like, strict=True)]
+
+
+def zeros(like: Tensor) -> Tensor:
+    """Zeros in a tensor's shape and dtype; inside `vmap` the same for all examples."""
+    return wrap(np.zeros(like._a.shape, like._a.dtype))
 
 
 def block_by_rows(number: int, out: Tensor, inputs: Sequence[Tensor], create_graph: bool, strict: bool) -> list[Tensor]:
@@ -426,7 +431,7 @@ def blocks_at_once(outputs: Sequence[Tensor], inputs: Sequence[Tensor], create_g
         found = grad(outs, inputs, given, create_graph=create_graph, allow_unused=True, is_grads_batched=True)
     columns = []
     for rows, x in zip(found, inputs, strict=True):
-        rows = functions.zeros_like(x).expand((sum(sizes), *x._a.shape)) if rows is None else rows
+        rows = zeros(x).expand((sum(sizes), *x._a.shape)) if rows is None else rows
         columns.append([block.reshape(out.size() + x.size()) for block, out in zip(rows.split(sizes), outputs, strict=True)])
     return [[column[number] for column in columns] for number in range(len(outputs))]
 
@@ -456,7 +461,7 @@ def forward_jacobian(func: Callable[..., Any], inputs: Any) -> Any:
             outputs = several(func(*duals), RESULTS, "jacobian")
             unpacked = [unpack_dual(out) for out in outputs.tensors]
         returned[:] = [Several(tuple(primal for primal, _ in unpacked), outputs.is_tuple)]
-        return tuple(functions.zeros_like(primal) if tangent is None else tangent for primal, tangent in unpacked)
+        return tuple(zeros(primal) if tangent is None else tangent for primal, tangent in unpacked)
 
     columns = each_row(push, standard_basis(given.tensors))
     sizes = [x._a.size for x in given.tensors]

@@ -10,6 +10,7 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.quiet import quiet_run
+from ndgrad.core.batches import batch_of
 from ndgrad.core.inplace import in_place, ufunc_in_place
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.saved import constant, number
@@ -20,7 +21,8 @@ from ndgrad.ops.refusals import no_derivative, unsupported
 
 
 def _zeros(g: Tensor) -> Tensor:
-    return wrap(np.zeros_like(g._a))
+    payload = g._a
+    return wrap(np.zeros_like(payload) if batch_of(payload) is None else np.zeros(payload.shape, payload.dtype))
 
 
 # the derivative of what is constant between its jumps, whatever `g` holds: nothing leads back from it
