@@ -158,3 +158,12 @@ def deepest(payloads: Iterable[Any]) -> Any:
         if type(payload) is Batch and (found is None or payload.level.depth > found.depth):
             found = payload.level
     return found
+
+
+def holds(memory: Any, payload: Any) -> bool:
+    """Whether a payload can be written into some memory: it does not differ between examples that have the memory in common."""
+    level = deepest((payload,))
+    if level is None or not payload.mapped:
+        return True
+    own = batch_of(memory)
+    return own is not None and own.level.depth >= level.depth and (own.level is not level or own.mapped)

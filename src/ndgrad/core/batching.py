@@ -98,6 +98,11 @@ class BatchLevel(Observer):
         """A tensor that all examples have, once for each of them: a view."""
         return recorded.expand_to(value, shape=(self.size, *value._a.shape))
 
+    def widened(self, tensor: Tensor) -> Tensor:
+        """A tensor that all examples have in common, with memory of its own for each of them."""
+        with self.below():
+            return self.box(self.spread(tensor).clone())
+
     def copied(self, batch: Batch) -> Batch:
         with self.below():
             return Batch(batch.value.clone(), self, batch.mapped)

@@ -16,7 +16,7 @@ from ndgrad.base.dtypes import can_cast, from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place
 from ndgrad.base.quiet import Quiet, quiet_run
 from ndgrad.base.shapes import is_dense
-from ndgrad.core.batches import Batch, batch_of, deepest
+from ndgrad.core.batches import Batch, batch_of, holds
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, backward_name, edge_of, entered, keep_retained
 from ndgrad.core.observers import Observer, announce, follows_tensors
@@ -169,11 +169,7 @@ def check_writable(target: Tensor, shape: tuple[int, ...], kind: Any, name: str)
 
 def check_examples(memory: Any, payload: Any) -> None:
     """Refuse to write what differs between the examples of a `vmap` into memory that they have in common."""
-    level = deepest((payload,))
-    if level is None or not payload.mapped:
-        return
-    own = batch_of(memory)
-    if own is None or own.level.depth < level.depth or (own.level is level and not own.mapped):
+    if not holds(memory, payload):
         raise RuntimeError(
             "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has more "
             "elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a vmap. Please try "
