@@ -10,9 +10,7 @@ import numpy as np
 from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.grad_mode import enable_grad
 from ndgrad.autograd.gradients import grad
-from ndgrad.autograd.rows import jacobian_rows
-from ndgrad.core.batching import BatchLevel
-from ndgrad.core.observers import observing
+from ndgrad.autograd.rows import at_once, jacobian_rows
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.ops import ops as functions
 
@@ -463,21 +461,13 @@ def forward_jacobian(func: Callable[..., Any], inputs: Any) -> Any:
         returned[:] = [Several(tuple(primal for primal, _ in unpacked), outputs.is_tuple)]
         return tuple(zeros(primal) if tangent is None else tangent for primal, tangent in unpacked)
 
-    columns = each_row(push, standard_basis(given.tensors))
+    columns = at_once(push, standard_basis(given.tensors))
     sizes = [x._a.size for x in given.tensors]
     blocks = [
         [block.movedim(0, -1).reshape(out.size() + x.size()) for block, x in zip(column.split(sizes), given.tensors, strict=True)]
         for column, out in zip(columns, returned[0].tensors, strict=True)
     ]
     return returned[0].restored_nested(given, blocks, True)
-
-
-def each_row(function: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tensor]) -> list[Tensor]:
-    """What a function gives for each index of the first dim of all the tensors, computed at once."""
-    level = BatchLevel(tensors[0]._a.shape[0])
-    with observing(level):
-        found = function(*[level.box(x) for x in tensors])
-    return [level.all_of(x) for x in found]
 
 
 def refuse(what: str, advice: str = ".") -> NoReturn:

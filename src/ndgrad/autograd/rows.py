@@ -29,6 +29,16 @@ from ndgrad.core.packing import pull_packed
 from ndgrad.core.primitive import ELEMENTWISE, Primitive
 from ndgrad.core.tensor import Tensor, wrap
 
+#: From how many rows on a batched backward takes less time, and how many elements it may have of any one cotangent.
+FEW, AT_ONCE = 16, 1 << 21
+
+#: Parameters that say which dims an operation depends on; or, by the order of its result in memory, that it is a copy.
+OUTSIDE = DIMS | SHAPES | {"order"}
+#: Parameters of operations on which the place of an element in the whole array has an influence.
+INSIDE = frozenset({"stride", "strides", "wrap"})
+
+Pull = Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]
+
 
 def jacobian_rows(out: Tensor, inputs: Sequence[Tensor], create_graph: bool) -> list[Any]:
     """The derivatives of a tensor that requires grad by each input, a row for each of its elements. The graph is kept.
@@ -47,6 +57,14 @@ def jacobian_rows(out: Tensor, inputs: Sequence[Tensor], create_graph: bool) -> 
         for unit in units(payload)
     ]
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def at_once(function: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """What a function gives for each index of the first dim of all the tensors, computed for all of them together."""
+    level = BatchLevel(tensors[0]._a.shape[0])
+    with observing(level):
+        found = function(*[level.box(x) for x in tensors])
+    return [level.all_of(x) for x in found]
 
 
 class NoRule(Exception):
@@ -70,12 +88,12 @@ class Rows(BatchLevel):
 def batched_rows(out: Tensor, inputs: Sequence[Tensor], widest: int) -> list[Array | None] | None:
     """The rows by batched backwards of as many as keep memory small; None where they cannot be had, or not several at once."""
     payload = out._a
-    at_once = min(payload.size, AT_ONCE // max(widest, 1))
-    if at_once < FEW:
+    together = min(payload.size, AT_ONCE // max(widest, 1))
+    if together < FEW:
         return None
     found: list[Any] = [None] * len(inputs)
-    for start in range(0, payload.size, at_once):
-        count = min(at_once, payload.size - start)
+    for start in range(0, payload.size, together):
+        count = min(together, payload.size - start)
         basis = np.zeros((count, payload.size), payload.dtype)
         np.fill_diagonal(basis[:, start:], 1)
         level = Rows(count)
@@ -100,17 +118,6 @@ def units(payload: Payload) -> Iterator[Any]:
         unit = np.zeros(payload.shape, payload.dtype)
         unit.reshape(-1)[index] = 1
         yield unit
-
-
-#: From how many rows on a batched backward takes less time, and how many elements it may have of any one cotangent.
-FEW, AT_ONCE = 16, 1 << 21
-
-#: Parameters that say which dims an operation depends on; or, by the order of its result in memory, that it is a copy.
-OUTSIDE = DIMS | SHAPES | {"order"}
-#: Parameters of operations on which the place of an element in the whole array has an influence.
-INSIDE = frozenset({"stride", "strides", "wrap"})
-
-Pull = Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]
 
 
 class Arrival(NamedTuple):
