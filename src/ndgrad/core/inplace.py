@@ -22,7 +22,7 @@ from ndgrad.core.node import Node, backward_name, edge_of, entered, keep_retaine
 from ndgrad.core.observers import Observer, announce, follows_tensors
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
-from ndgrad.core.views import DEFAULT, write_through
+from ndgrad.core.views import DEFAULT, replay_steps, write_through
 
 
 def in_place(function: Callable[..., Any], name: str, *, copies: bool = False, zero: bool = False) -> Callable[..., Tensor]:
@@ -176,6 +176,33 @@ ARITHMETIC = frozenset(
 )
 
 
+def in_level_of(target: Tensor, out: Tensor) -> Tensor:
+    """What is to be written, as one of the tensors that the target is one of: outside of a `vmap`, if all its examples have it in common.
+
+    If it is differentiated inside, it is the target, with the tensor that it is a view of, that becomes one inside.
+    """
+    batch = batch_of(out._a)
+    if batch is None or batch.mapped:
+        return out
+    own = batch_of(target._a)
+    if own is not None and own.level is batch.level:
+        return out
+    if out._node is not None:
+        base = target if target._view is None else target._view.base
+        inside: Any = batch.level.box(wrap(base._memory(), base._node), False)._a
+        inside.value._v = base._cell()
+        base._a = inside
+        if target._view is not None:
+            target._a = replay_steps(wrap(inside), target._view.steps)._a
+        return out
+    announce(Observer.continues, out, batch.value, unchanged)
+    return in_level_of(target, batch.value)
+
+
+def unchanged(known: Any) -> Any:
+    return known
+
+
 def check_examples(memory: Any, payload: Any, name: str) -> None:
     """Refuse to write what differs between the examples of a `vmap` into memory that they have in common."""
     if holds(memory, payload):
@@ -224,6 +251,7 @@ def write(target: Tensor, out: Tensor, name: str) -> Tensor:
         check_recorded(target, name)
         if out._node is LEAF:
             out = recorded.clone(out)
+    out = in_level_of(target, out)
     payload = out._a
     check_writable(target, payload.shape, payload.dtype, name)
     if modes.exceptional:

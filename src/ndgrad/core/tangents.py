@@ -112,13 +112,19 @@ def in_shape(xp: Any, t: Any, shape: Any) -> Any:
     return t if t.shape == shape else xp.expand_to(t, shape=tuple(shape))
 
 
+@cache
+def names_of(rule: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a rule's parameters."""
+    return tuple(signature(rule).parameters)
+
+
 Source = tuple[str, Any, str]
 
 
 @cache
 def sources_of(primitive: Primitive, rule: Callable[..., Any], first: int) -> tuple[Source, ...]:
     """Where what a rule asks for comes from, by the names of its parameters from the position `first` on."""
-    return tuple(source_of(primitive, name) for name in list(signature(rule).parameters)[first:])
+    return tuple(source_of(primitive, name) for name in names_of(rule)[first:])
 
 
 def source_of(primitive: Primitive, name: str) -> Source:

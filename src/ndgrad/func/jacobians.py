@@ -149,7 +149,7 @@ def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
         count = sum(leaf.numel() for leaf in leaves)
         basis = unit_vectors(leaves, 0, count)
         pushed, *aux = vmap(push, randomness=randomness, out_dims=(0, None) if has_aux else 0)(*basis)
-        output_spec, shapes = structure
+        output_spec, _ = structure
         by_output = [blocks(columns, leaves) for columns in pushed]
         table = [
             [part.permute(*range(leaf.dim(), part.dim()), *range(leaf.dim())) for part, leaf in zip(parts, leaves, strict=True)]

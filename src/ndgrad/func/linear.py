@@ -35,6 +35,7 @@ class Linearization:
         with Call() as call:
             self.handles = [call.fresh(leaf) for leaf in self.leaves]
             result = func(*tree_unflatten(self.handles, self.spec))
+            self.outputs: list[Any]
             self.outputs, self.output_spec = differentiable_outputs(result) if reverse else tree_flatten(result)
         self.call = call
         self.values = [call.released(y) if isinstance(y, Tensor) else y for y in self.outputs]
