@@ -21,21 +21,16 @@ from ndgrad.autograd.gradients import check_scalar, grad
 from ndgrad.base import modes
 from ndgrad.base.quiet import Quiet
 from ndgrad.base.types import Array, Payload
-from ndgrad.core.batching import DIMS, SEVERAL_DIMS, SHAPES, BatchLevel
+from ndgrad.core.batching import BatchLevel
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, Port, edge_of
 from ndgrad.core.observers import observing
 from ndgrad.core.packing import pull_packed
-from ndgrad.core.primitive import ELEMENTWISE, Primitive
+from ndgrad.core.primitive import Primitive
 from ndgrad.core.tensor import Tensor, wrap
 
 #: From how many rows on a batched backward takes less time, and how many elements it may have of any one cotangent.
 FEW, AT_ONCE = 16, 1 << 21
-
-#: Parameters that say which dims an operation depends on; or, by the order of its result in memory, that it is a copy.
-OUTSIDE = DIMS | SHAPES | {"order"}
-#: Parameters of operations on which the place of an element in the whole array has an influence.
-INSIDE = frozenset({"stride", "strides", "wrap"})
 
 Pull = Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]
 
@@ -72,14 +67,7 @@ class NoRule(Exception):
 
 
 class Rows(BatchLevel):
-    """One batched backward, of operations that have a rule of their own, or whose parameters say all about dims that they depend on."""
-
-    def by_rule(self, primitive: Primitive, values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
-        if primitive.batch is None:
-            told = [name for name, value in params.items() if name in OUTSIDE or (name in SEVERAL_DIMS and value)]
-            if not INSIDE.isdisjoint(params) or not (told or primitive.family == ELEMENTWISE or len(values) > 1):
-                raise NoRule
-        return super().by_rule(primitive, values, mapped, params)
+    """One batched backward."""
 
     def one_by_one(self, primitive: Primitive, values: list[Any], mapped: list[bool], params: dict[str, Any]) -> NoReturn:
         raise NoRule
