@@ -19,4 +19,4 @@ for _name, _reason in {
 _LAYOUT = "depends on the memory of an example, which is another one where two levels share it"
 for _name in ("as_strided", "as_strided_", "view_as_complex"):
     OPERATIONS[_name].except_for["vmap_twice"] = _LAYOUT
-OPERATIONS["linalg.matrix_norm"].except_for["third"] = "the derivative of a tangent is a third derivative of singular values, which there is not"
+OPERATIONS["linalg.matrix_norm"].except_for["third"] = "the slope of a tangent is a third derivative of singular values"
