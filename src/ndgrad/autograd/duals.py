@@ -97,7 +97,7 @@ class Level(Follower[Tensor]):
                 own = self.widened(tensor, new)
             own.copy_(new)
 
-    def widened(self, tensor: Tensor, new: Tensor) -> Tensor:
+    def widened(self, tensor: Tensor, new: Tensor) -> Any:
         """The tangent of a tensor with memory for what differs between the examples of a `vmap`, and so for all of the same memory."""
         base = tensor if tensor._view is None else tensor._view.base
         known: Any = self.tangent(base)
@@ -106,8 +106,7 @@ class Level(Follower[Tensor]):
             other = reference()
             if other is not None and other._view is not None and other._view.base is base:
                 self.set_tangent(other, replay_steps(self.tangent(base), other._view.steps))
-        found: Any = self.tangent(tensor)
-        return found
+        return self.tangent(tensor)
 
     def tangent_to_write(self, tensor: Tensor) -> Tensor:
         """A tangent for a tensor that has none yet: for a view, the view of its base's."""

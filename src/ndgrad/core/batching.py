@@ -213,13 +213,13 @@ class BatchLevel(Observer):
             if result is not NotImplemented:
                 return result
         elif primitive.family in (ELEMENTWISE, NONDIFFERENTIABLE) and primitive.policy != KEEP:
-            return aligned(primitive, values, mapped, params)
+            return aligned(primitive.call, values, mapped, params)
         elif len(values) == 1 and not primitive.variadic:
             if values[0]._a.ndim == 1 and names_dims(params) and SHAPES.isdisjoint(params):  # of a number
                 return self.as_vector(primitive, values[0], params)
             return primitive.call(*values, **self.shifted(params))
         elif primitive.family == ELEMENTWISE:
-            return aligned(primitive, values, mapped, params)
+            return aligned(primitive.call, values, mapped, params)
         return self.one_by_one(primitive, values, mapped, params)
 
     def shifted(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -317,16 +317,16 @@ def lined_up(value: Tensor, rank: int, wanted: int) -> Tensor:
     return recorded.reshape_to(value, shape=(shape[0], *(1,) * (wanted - rank), *shape[1:]))
 
 
-def aligned(primitive: Primitive, values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
+def aligned(function: Callable[..., Any], values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
     """The rule of whatever broadcasts."""
     if len(values) == 1:
-        return primitive.call(*values, **params)
+        return function(*values, **params)
     ranks = [x._a.ndim - flag if isinstance(x, Tensor) else 0 for x, flag in zip(values, mapped, strict=True)]
     rank = max(ranks)
     for position, own in enumerate(ranks):
         if own != rank and mapped[position]:
             values[position] = lined_up(values[position], own, rank)
-    return primitive.call(*values, **params)
+    return function(*values, **params)
 
 
 def mixed(payloads: list[Any]) -> bool:
@@ -339,6 +339,12 @@ def mixed(payloads: list[Any]) -> bool:
                 return True
             first = kind
     return False
+
+
+def at_innermost(tensor: Tensor) -> Tensor:
+    """A tensor as one of the innermost level, if there is one: what is computed of it is then recorded for single examples."""
+    levels = batch_levels()
+    return levels[-1].box(tensor, False) if levels and levels[-1].owned(tensor) is None else tensor
 
 
 def batch_levels() -> list[BatchLevel]:

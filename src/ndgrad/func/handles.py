@@ -6,7 +6,7 @@ are new for each call, so nothing can be confused with the same tensor in a tran
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from ndgrad.autograd.duals import Level
 from ndgrad.base import modes
 from ndgrad.base.nesting import nesting
+from ndgrad.core.batches import Batch, batch_of
+from ndgrad.core.batching import at_innermost
 from ndgrad.core.node import edge_of, tick
 from ndgrad.core.observers import Observer, announce
 from ndgrad.core.primitive import recorded
@@ -73,18 +75,22 @@ class Call(Inside):
 
     # ---------------------------------------------------------------- in
     def fresh(self, tensor: Any) -> Tensor:
-        """A handle for a tensor: a leaf on the same memory, or, where gradients of it are recorded outside, an alias in that graph."""
+        """A handle for a tensor: a leaf on the same memory, or, where gradients of it are recorded outside, an alias in that graph.
+
+        Inside `vmap` it is a tensor of the innermost level, whatever the given one is: what is recorded there is of single examples.
+        """
         if not isinstance(tensor, Tensor):
             raise ValueError(f"Thing passed to transform API must be Tensor, got {type(tensor)}")
         if tensor._a.dtype.kind not in "fc":
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients; this one is {tensor.dtype}")
-        if self.recording and tensor.requires_grad:
+        given = at_innermost(tensor)
+        if self.recording and given.requires_grad:
             handle: Tensor = recorded.alias(tensor)
             view: Any = handle._view
             view.origin, view.own = HANDLE, True
         else:
-            handle = wrap(tensor._a, LEAF)
-            if isinstance(tensor._a, np.ndarray) and tensor._v is not INFERENCE:
+            handle = wrap(given._a, LEAF)
+            if isinstance(given._a, (np.ndarray, Batch)) and tensor._v is not INFERENCE:
                 handle._v = tensor._cell()
             handle._owner = self
             if modes.exceptional:
@@ -119,9 +125,14 @@ class Call(Inside):
         private |= seen
         return False
 
-    def must_record(self, outputs: Iterable[Tensor]) -> bool:
+    def must_record(self, outputs: Sequence[Tensor]) -> bool:
         """Whether a backward from here can lead anywhere outside, and so has to be recorded."""
-        return self.recording and (self.tangents_recorded or self.leads_outside(outputs))
+        if not self.recording:
+            return False
+        if self.tangents_recorded or self.leads_outside(outputs):
+            return True
+        below = [batch.value for batch in (batch_of(output._a) for output in outputs) if batch is not None]
+        return bool(below) and self.must_record(below)
 
     # ---------------------------------------------------------------- out
     def released(self, value: Tensor) -> Tensor:
@@ -134,7 +145,7 @@ class Call(Inside):
         if self.recording and self.leads_outside((value,)):
             return value
         free = wrap(value._a)
-        if isinstance(value._a, np.ndarray):
+        if isinstance(value._a, (np.ndarray, Batch)):
             free._v = value._cell()
         if modes.exceptional:
             announce(Observer.continues, value, free, self.released)

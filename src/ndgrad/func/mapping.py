@@ -10,6 +10,7 @@ from ndgrad.base.trees import TreeSpec, broadcast_to_and_flatten, tree_flatten, 
 from ndgrad.core.batching import BatchLevel
 from ndgrad.core.observers import observing
 from ndgrad.core.tensor import Tensor
+from ndgrad.func.handles import Inside
 from ndgrad.ops import ops
 
 RANDOMNESS = ("error", "different", "same")
@@ -63,7 +64,7 @@ def run(
     level = BatchLevel(size, randomness)
     moved = [leaf if dim is None else leaf.movedim(dim, 0) if dim else leaf for leaf, dim in zip(leaves, dims, strict=True)]
     boxed = [leaf if dim is None else level.box(leaf) for leaf, dim in zip(moved, dims, strict=True)]
-    with observing(level):
+    with Inside(), observing(level):
         result = func(*tree_unflatten(boxed, spec), **kwargs)
     return unboxed(level, result, out_dims, func)
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-from ndgrad.core.batching import BatchLevel, lined_up
+from ndgrad.core.batching import BatchLevel, aligned, lined_up
 from ndgrad.core.primitive import recorded
+from ndgrad.kernels.losses import MEAN, NONE
 
 BatchRule = Callable[..., Any]
 
@@ -54,6 +55,33 @@ def on_lined_up(name: str) -> BatchRule:
         return getattr(recorded, name)(*(lined_up(x, x._a.ndim - 1, rank) for x in every), **params)
 
     return rule
+
+
+def broadcasting(name: str) -> BatchRule:
+    """Operands that broadcast to the result, of which some may be missing."""
+
+    def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
+        return aligned(getattr(recorded, name), list(operands), mapped, params)
+
+    return rule
+
+
+def of_each(name: str, *missing: Any, reduction: str | None = None) -> BatchRule:
+    """A loss with its reduction inside: that of all elements, reduced for each example. `missing` are operands that it is not given."""
+
+    def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
+        how = params.pop("reduction", reduction)
+        flags = [*mapped, *(False for _ in missing)]
+        return reduced_each(aligned(getattr(recorded, name), [*operands, *missing], flags, {**params, "reduction": NONE}), how)
+
+    return rule
+
+
+def reduced_each(x: Any, reduction: str) -> Any:
+    """The elements of each example, their sum or their mean."""
+    if reduction == NONE:
+        return x
+    return recorded.mean_dims(flat(x), dims=(1,)) if reduction == MEAN else recorded.sum_dims(flat(x), dims=(1,))
 
 
 def along(name: str, like: int | None = 0) -> BatchRule:

@@ -193,7 +193,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 
 def _close_of_all(level: BatchLevel, mapped: list[bool], x: Any, y: Any, **params: Any) -> Any:
-    return aligned(close.primitive, [x, y], mapped, params)
+    return aligned(close, [x, y], mapped, params)
 
 
 @nondifferentiable(name="close", public=False, policy="keep", batch=_close_of_all)
