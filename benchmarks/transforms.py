@@ -1,6 +1,7 @@
 """The workloads of transforms: programs of `torch.func` and `torch.autograd.functional`, as in `benchmarks.workloads`."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 Torch = Any
@@ -50,7 +51,7 @@ def per_sample(torch: Torch) -> tuple[Step, Step, Values]:
     """Gradients of a loss by the parameters for each of 64 samples: at once, and in a loop."""
     torch.manual_seed(0)
     sizes = (32, 64, 64, 10)
-    parameters = tuple(torch.randn(outs, ins) * ins**-0.5 for ins, outs in zip(sizes[:-1], sizes[1:], strict=True))
+    parameters = tuple(torch.randn(outs, ins) * ins**-0.5 for ins, outs in pairwise(sizes))
     inputs, labels = torch.randn(64, 32), torch.randint(0, 10, (64,))
     linear, relu, cross_entropy = torch.nn.functional.linear, torch.relu, torch.nn.functional.cross_entropy
 
@@ -67,7 +68,7 @@ def per_sample(torch: Torch) -> tuple[Step, Step, Values]:
     def in_turn() -> Any:
         return [one(parameters, x, label) for x, label in zip(inputs, labels, strict=True)]
 
-    return at_once, in_turn, lambda: [g.sum().item() for g in at_once()] + [sum(row[2].sum().item() for row in in_turn())]
+    return at_once, in_turn, lambda: [g.abs().sum().item() for g in at_once()] + [sum(row[2].abs().sum().item() for row in in_turn())]
 
 
 def chain_both_ways(torch: Torch) -> tuple[Step, Step, Values]:

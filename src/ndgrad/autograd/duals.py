@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ndgrad.autograd.following import Follower, in_dtype_of
+from ndgrad.autograd.quick_pushes import push_quickly
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
 from ndgrad.core.batches import batch_of, deepest, holds
@@ -31,6 +32,8 @@ SIZE = (
 
 class Level(Follower[Tensor]):
     """The tangents of one level, by the tensors that have one; a tensor that is not among them has tangent zero."""
+
+    is_quick = True
 
     @property
     def tangents(self) -> dict[int, tuple[Any, Tensor]]:
@@ -59,6 +62,15 @@ class Level(Follower[Tensor]):
         return dual
 
     # ---------------------------------------------------------------- operations
+    def apply_quickly(self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        found = push_quickly(self.followed, primitive, operands, params)
+        if found is NotImplemented:
+            return found
+        out, pushed = found
+        if pushed is not None:
+            self.follow(out, wrap(pushed))
+        return out
+
     def done(self, primitive: Primitive, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], result: Any) -> None:
         if modes.is_inference_mode_enabled():
             return
