@@ -17,12 +17,12 @@ from ndgrad.base.quiet import quiet_run
 from ndgrad.core.families import as_constant
 from ndgrad.core.primitive import ELEMENTWISE, KEEP, MULTILINEAR, Primitive, raw
 from ndgrad.core.tangents import sources_of
-from ndgrad.core.tensor import Tensor, plain, wrap
+from ndgrad.core.tensor import plain, wrap
 
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
 ndarray = np.ndarray
 
-#: One rule: where its arguments come from, position of an operand or -1 for the output, and the names of parameters.
+#: `(tangent, payloads of the operands, payload of the output, parameters)`: the tangent of the output.
 Push = Callable[[Any, Sequence[Any], Any, dict[str, Any]], Any]
 
 
@@ -82,7 +82,7 @@ def push_quickly(followed: dict[int, Any], primitive: Primitive, operands: tuple
     for value in operands:
         if type(value) in plain:
             payload: Any = value._a
-            if value._node is not None or value._view is not None and value._view.seen != value._v[0]:
+            if value._node is not None or (value._view is not None and value._view.seen != value._v[0]):
                 return NotImplemented
             own = payload.dtype
             if kind is None:
@@ -97,7 +97,7 @@ def push_quickly(followed: dict[int, Any], primitive: Primitive, operands: tuple
             else:
                 tangent = found[1]
                 t = tangent._a
-                if tangent._node is not None or t.dtype is not kind or type(t) is not ndarray and not isinstance(t, np.generic):
+                if tangent._node is not None or t.dtype is not kind or (type(t) is not ndarray and not isinstance(t, np.generic)):
                     return NotImplemented
                 tangents.append(t)
             payloads.append(payload)
