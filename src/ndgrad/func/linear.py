@@ -34,7 +34,8 @@ class Linearization:
         with Call() as call:
             self.handles = [call.fresh(leaf) for leaf in self.leaves]
             result = func(*tree_unflatten(self.handles, self.spec))
-            self.outputs, self.output_spec = differentiable_outputs(result) if reverse else tree_flatten(result)
+            outputs, self.output_spec = differentiable_outputs(result) if reverse else tree_flatten(result)
+            self.outputs: list[Any] = outputs
         self.call = call
         self.values = [call.released(y) if isinstance(y, Tensor) else y for y in self.outputs]
         self.reached = [y for y in self.outputs if isinstance(y, Tensor) and y.requires_grad]
