@@ -115,6 +115,15 @@ def test_second_derivatives_in_every_order(outer: str, inner: str) -> None:
     np.testing.assert_allclose(hessian(lambda x: x**3 * x.sum())(X).numpy(), formula, atol=1e-12)
 
 
+def test_operations_whose_forward_rule_is_transposed() -> None:
+    """Inside a vmap inside a jvp they record what is common to all examples, and the jvp has to find it again."""
+    expected = torch.tensor([[0.0, 3, -2], [3, 0, 1], [-2, 1, 0]], dtype=torch.float64)
+    for f in (lambda x: x.prod(), lambda x: x.prod(0), lambda x: x.cumprod(0)[2], lambda x: x[0] * x[1] * x[2]):
+        for outer, inner in itertools.product(BOTH.values(), repeat=2):
+            assert torch.allclose(outer(inner(f))(X), expected)
+            assert torch.allclose(vmap(outer(inner(f)))(torch.stack([X, X]))[1], expected)
+
+
 def test_hessians_of_trees() -> None:
     y = torch.tensor([4.0, 5.0], dtype=torch.float64)
     found = hessian(lambda tree: (tree["x"] ** 2).sum() * tree["y"].prod())({"x": X, "y": y})
