@@ -16,6 +16,9 @@ from ndgrad.func.rearranging import rearrange as rearrange
 from ndgrad.func.reverse import grad as grad
 from ndgrad.func.reverse import grad_and_value as grad_and_value
 from ndgrad.func.reverse import vjp as vjp
+from ndgrad.func.sparse import sparse_hessian as sparse_hessian
+from ndgrad.func.sparse import sparse_jacobian as sparse_jacobian
+from ndgrad.func.taylor import jet as jet
 
 __all__ = [
     "debug_unwrap",
@@ -26,11 +29,14 @@ __all__ = [
     "hessian",
     "jacfwd",
     "jacrev",
+    "jet",
     "jvp",
     "linearize",
     "rearrange",
     "register_pytree_node",
     "replace_all_batch_norm_modules_",
+    "sparse_hessian",
+    "sparse_jacobian",
     "stack_module_state",
     "vjp",
     "vmap",

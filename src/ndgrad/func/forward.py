@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ndgrad.autograd.duals import SIZE, Level
+from ndgrad.autograd.following import Follower
 from ndgrad.base import modes
 from ndgrad.base.trees import tree_flatten, tree_unflatten
 from ndgrad.core.observers import Observer, announce, forget, observe
@@ -69,9 +70,9 @@ def check_tensors(leaves: list[Any], what: str) -> None:
 
 
 class Pushing(Inside):
-    """While a level watches the function that is differentiated forward. In inference mode it would see nothing, so that is left."""
+    """While a follower watches the function that is differentiated forward. In inference mode it would see nothing, so that is left."""
 
-    def __init__(self, level: Level) -> None:
+    def __init__(self, level: Follower[Any]) -> None:
         self.level = level
 
     def __enter__(self) -> Pushing:
