@@ -183,7 +183,7 @@ def diagonal(recorded: Linearization) -> list[Tensor]:
     for start in range(0, size, step):
         units = unit_vectors(leaves, start, min(start + step, size))
         rows = vmap(lambda *vectors: tuple(recorded.pull(list(vectors))))(*units)
-        pieces.append(sum((row * unit).flatten(1).sum(1) for row, unit in zip(rows, units, strict=True)))
+        pieces.append(sum((row * unit).reshape((len(unit), -1)).sum(1) for row, unit in zip(rows, units, strict=True)))
     if not pieces:
         return [functions.zeros_like(leaf) for leaf in leaves]
     flat = functions.cat(pieces)
