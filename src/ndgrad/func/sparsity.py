@@ -15,7 +15,7 @@ Positions that depend on x (`sort`, `max`, a computed index) are taken as they a
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.types import Array
+from ndgrad.core.batches import batch_of
 from ndgrad.core.node import Node
 from ndgrad.core.observers import Observer, observing, unobserved
 from ndgrad.core.primitive import ELEMENTWISE, LINEAR, MULTILINEAR, NONDIFFERENTIABLE, Primitive, raw, recorded
@@ -174,7 +175,12 @@ class Tracker(Observer):
         if known is not None:
             self.learn(stand_in, known.pattern)
 
+    def continues(self, tensor: Any, other: Any, change: Callable[[Any], Any]) -> None:
+        self.stands_in(tensor, other)
+
     def written(self, tensor: Any, name: str, out: Any) -> None:
+        if batch_of(tensor._a) is not None:
+            return  # inside `vmap` the tensor of all examples has been written to, and announced
         base, at = tensor, None
         if tensor._view is not None:
             base, at = tensor._view.base, places(tensor._view.base, tensor._view.steps).reshape(-1)
