@@ -3,9 +3,10 @@
     python examples/sparse_newton.py
 """
 
-import ndgrad as torch
 import scipy.sparse
 import scipy.sparse.linalg
+
+import ndgrad as torch
 from ndgrad.func import sparse_jacobian
 
 n, feed, conversion = 60, 1.0, 2.2

@@ -429,6 +429,13 @@ def test_errors_say_what_to_write(call, error, message):
         call(point(N))
 
 
+@pytest.mark.parametrize("f", [lambda x: x - x.mean(), lambda x: x.cumsum(0), lambda x: x.norm() * x])
+def test_a_dense_derivative_of_many_rows_is_refused_before_it_fills_the_memory(f):
+    with pytest.raises(RuntimeError, match=r"the derivative is not sparse: .* \[200000\]"):
+        sparse_jacobian(f)(point(200_000))
+    assert sparse_jacobian(f)(point(200)).nnz in (40_000, 20_100)
+
+
 def test_an_error_in_f_comes_through_and_leaves_nothing_behind():
     def f(x):
         raise KeyError("in f")

@@ -32,7 +32,7 @@ from ndgrad.core.primitive import ELEMENTWISE, LINEAR, MULTILINEAR, NONDIFFERENT
 from ndgrad.core.tangents import arguments, names_of
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 from ndgrad.core.views import Steps, replay_steps
-from ndgrad.func.linear_patterns import Apply, entries
+from ndgrad.func.linear_patterns import Apply, NotSparse, entries
 
 #: A sparse boolean array of SciPy: a row for each element of a tensor, a column for each element of x. None: all of it is 0.
 Pattern = Any
@@ -230,7 +230,7 @@ class Tracker(Observer):
             if pattern is not None:
                 for number, through in enumerate(self.partial(call, position)):
                     if through is not None:
-                        found[number] = union(found[number], pattern if through is SAME else through @ pattern)
+                        found[number] = union(found[number], pattern if through is SAME else composed(call, through, pattern))
         return found
 
     def partial(self, call: Call, position: int) -> Sequence[Pattern]:
@@ -363,7 +363,10 @@ def measured(call: Call, position: int, push: Apply | None, pull: Apply) -> list
     payload, out = call.payloads[position], call.outs[0]._a
     shape, alone = np.shape(payload), len(call.outs) == 1
     probe = None if push is None else scaled(push, payload), scaled(pull, out) if alone else None
-    outs, sources = run_quietly(entries, probe[0], shape, probe[1], out.shape)
+    try:
+        outs, sources = run_quietly(entries, probe[0], shape, probe[1], out.shape)
+    except NotSparse as error:
+        raise RuntimeError(f"the derivative is not sparse: {error} in {call.primitive.title}, of a tensor of shape {list(shape)}") from None
     sizes = [out._a.size for out in call.outs]
     whole = scattered(outs, sources, sum(sizes), np.size(payload))
     if alone:
@@ -441,6 +444,21 @@ def empty(height: int, width: int) -> Pattern:
 
 def dense(height: int, width: int) -> Pattern:
     return scattered(np.repeat(np.arange(height), width), np.tile(np.arange(width), height), height, width)
+
+
+#: More elements than this are no sparse matrix: indices and values of each take 12 bytes.
+MOST = 3 * 10**8
+
+
+def composed(call: Call, through: Pattern, pattern: Pattern) -> Pattern:
+    """The pattern of what depends on something by `through` that depends on x by `pattern`."""
+    count = int((through.astype(np.int64) @ np.diff(pattern.indptr).astype(np.int64)).sum())
+    if count > MOST:
+        raise RuntimeError(
+            f"the derivative is not sparse: what {call.primitive.title} gives, of shape {list(call.outs[0]._a.shape)}, depends on x in up "
+            f"to {count:,} ways. If that is so, use jacrev, jacfwd or products with vectors (vjp, jvp) instead."
+        )
+    return through @ pattern
 
 
 def union(first: Pattern, second: Pattern) -> Pattern:
