@@ -10,8 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
+from ndgrad.base.shapes import is_contiguous
 from ndgrad.base.types import Shape
 
 if TYPE_CHECKING:
@@ -37,6 +36,16 @@ ESCAPED = (
     "https://pytorch.org/functorch/stable/ux_limitations.html), or another thread uses it. Return it from the function instead "
     "of keeping it."
 )
+
+
+class Flags:
+    """The flags of an array, of one example's memory."""
+
+    def __init__(self, batch: Batch) -> None:
+        steps = tuple(step // batch.itemsize for step in batch.strides)
+        self.c_contiguous = is_contiguous(batch.shape, steps)
+        self.f_contiguous = is_contiguous(batch.shape[::-1], steps[::-1])
+        self.writeable: bool = batch.value._memory().flags.writeable
 
 
 class Batch:
@@ -80,9 +89,8 @@ class Batch:
 
     @property
     def flags(self) -> Any:
-        """What NumPy says of the memory of one example."""
-        array = self.value._memory()
-        return (one_example(array) if self.mapped else array).flags
+        """What NumPy would say of the memory of one example."""
+        return Flags(self)
 
     @property
     def base(self) -> None:
@@ -136,14 +144,14 @@ for _name in ("neg", "pos", "abs", "invert", "lt", "le", "gt", "ge", "float", "i
     setattr(Batch, f"__{_name}__", _no_operator)
 
 
-def one_example(array: Any) -> Any:
-    """The part of an array that its first dim names first, also where that dim is empty."""
-    return array[0] if array.shape[0] else np.empty(array.shape[1:], array.dtype)
-
-
 def values(payload: Any) -> Any:
     """The values behind a payload as an array or a NumPy scalar, one more dim in front for each level of `vmap`."""
     return payload.values() if type(payload) is Batch else payload
+
+
+def varies(payload: Any) -> bool:
+    """Whether a payload stands for values that differ between the examples of a `vmap`."""
+    return type(payload) is Batch and (payload.mapped or varies(payload.value._a))
 
 
 def batch_of(payload: Any) -> Batch | None:

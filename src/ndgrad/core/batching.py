@@ -207,18 +207,19 @@ class BatchLevel(Observer):
 
     def by_rule(self, primitive: Primitive, values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
         """Run a primitive with at least one operand that differs between examples; the results have the examples' dim in front."""
+        params = {**primitive.defaults, **params}  # lanes count on getting all of them
         if primitive.batch is not None:
-            result = primitive.batch(self, mapped, *([values] if primitive.variadic else values), **{**primitive.defaults, **params})
+            result = primitive.batch(self, mapped, *([values] if primitive.variadic else values), **params)
             if result is not NotImplemented:
                 return result
         elif primitive.family in (ELEMENTWISE, NONDIFFERENTIABLE) and primitive.policy != KEEP:
-            return aligned(primitive, values, mapped, params)
+            return aligned(primitive.call, values, mapped, params)
         elif len(values) == 1 and not primitive.variadic:
-            if values[0]._a.ndim == 1 and not DIMS.isdisjoint(params) and SHAPES.isdisjoint(params):  # of a number
+            if values[0]._a.ndim == 1 and names_dims(params) and SHAPES.isdisjoint(params):  # of a number
                 return self.as_vector(primitive, values[0], params)
             return primitive.call(*values, **self.shifted(params))
         elif primitive.family == ELEMENTWISE:
-            return aligned(primitive, values, mapped, params)
+            return aligned(primitive.call, values, mapped, params)
         return self.one_by_one(primitive, values, mapped, params)
 
     def shifted(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -299,6 +300,11 @@ def call(primitive: Primitive, values: list[Any], params: dict[str, Any]) -> Any
     return primitive.call(values, **params) if primitive.variadic else primitive.call(*values, **params)
 
 
+def names_dims(params: dict[str, Any]) -> bool:
+    """Whether parameters say along which dims an operation goes."""
+    return not DIMS.isdisjoint(params) or any(params.get(name) for name in SEVERAL_DIMS)
+
+
 def shifted_dim(dim: int) -> int:
     return dim + 1 if dim >= 0 else dim
 
@@ -311,16 +317,16 @@ def lined_up(value: Tensor, rank: int, wanted: int) -> Tensor:
     return recorded.reshape_to(value, shape=(shape[0], *(1,) * (wanted - rank), *shape[1:]))
 
 
-def aligned(primitive: Primitive, values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
+def aligned(function: Callable[..., Any], values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
     """The rule of whatever broadcasts."""
     if len(values) == 1:
-        return primitive.call(*values, **params)
+        return function(*values, **params)
     ranks = [x._a.ndim - flag if isinstance(x, Tensor) else 0 for x, flag in zip(values, mapped, strict=True)]
     rank = max(ranks)
     for position, own in enumerate(ranks):
         if own != rank and mapped[position]:
             values[position] = lined_up(values[position], own, rank)
-    return primitive.call(*values, **params)
+    return function(*values, **params)
 
 
 def mixed(payloads: list[Any]) -> bool:
@@ -333,6 +339,12 @@ def mixed(payloads: list[Any]) -> bool:
                 return True
             first = kind
     return False
+
+
+def at_innermost(tensor: Tensor) -> Tensor:
+    """A tensor as one of the innermost level, if there is one: what is computed of it is then recorded for single examples."""
+    levels = batch_levels()
+    return levels[-1].box(tensor, False) if levels and levels[-1].owned(tensor) is None else tensor
 
 
 def batch_levels() -> list[BatchLevel]:

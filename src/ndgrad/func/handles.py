@@ -15,7 +15,7 @@ from ndgrad.autograd.following import Follower
 from ndgrad.base import modes
 from ndgrad.base.nesting import nesting
 from ndgrad.core.batches import Batch, batch_of
-from ndgrad.core.batching import batch_levels
+from ndgrad.core.batching import at_innermost
 from ndgrad.core.node import edge_of, tick
 from ndgrad.core.observers import Observer, announce
 from ndgrad.core.primitive import recorded
@@ -83,8 +83,7 @@ class Call(Inside):
             raise ValueError(f"Thing passed to transform API must be Tensor, got {type(tensor)}")
         if tensor._a.dtype.kind not in "fc":
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients; this one is {tensor.dtype}")
-        levels = batch_levels()
-        given = levels[-1].box(tensor, False) if levels and levels[-1].owned(tensor) is None else tensor
+        given = at_innermost(tensor)
         if self.recording and given.requires_grad:
             handle: Tensor = recorded.alias(tensor)
             view: Any = handle._view

@@ -11,6 +11,7 @@ import numpy as np
 from ndgrad.autograd.gradients import grad as gradients
 from ndgrad.base import modes
 from ndgrad.base.trees import tree_flatten, tree_unflatten
+from ndgrad.core.batching import at_innermost
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 from ndgrad.func.arguments import check_floating
 from ndgrad.func.handles import Call
@@ -46,8 +47,9 @@ class Linearization:
     @cached_property
     def transpose(self) -> tuple[list[Tensor], list[tuple[int, Tensor]]]:
         """A vjp done once, at cotangents that do not matter because it is linear in them: leaves, and what came out for which primal."""
-        dummies = [wrap(np.zeros(y._a.shape, y._a.dtype), LEAF) for y in self.reached]
+        dummies = [at_innermost(wrap(np.zeros(y._a.shape, y._a.dtype))) for y in self.reached]
         for dummy in dummies:
+            dummy._node = LEAF
             dummy._owner = self.call
         if not dummies or not self.handles:
             return dummies, []

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
-from ndgrad.core.batching import BatchLevel, lined_up
+from ndgrad.core.batching import BatchLevel, aligned, lined_up
 from ndgrad.core.primitive import recorded
+from ndgrad.kernels.losses import MEAN, NONE
 
 BatchRule = Callable[..., Any]
 
@@ -54,6 +55,63 @@ def on_lined_up(name: str) -> BatchRule:
         return getattr(recorded, name)(*(lined_up(x, x._a.ndim - 1, rank) for x in every), **params)
 
     return rule
+
+
+def broadcasting(name: str) -> BatchRule:
+    """Operands that broadcast to the result, of which some may be missing."""
+
+    def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
+        return aligned(getattr(recorded, name), list(operands), mapped, params)
+
+    return rule
+
+
+def of_each(name: str, *missing: Any, reduction: str | None = None) -> BatchRule:
+    """A loss with its reduction inside: that of all elements, reduced for each example. `missing` are operands that it is not given."""
+
+    def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
+        how = params.pop("reduction", reduction)
+        flags = [*mapped, *(False for _ in missing)]
+        return reduced_each(aligned(getattr(recorded, name), [*operands, *missing], flags, {**params, "reduction": NONE}), how)
+
+    return rule
+
+
+def reduced_each(x: Any, reduction: str) -> Any:
+    """The elements of each example, their sum or their mean."""
+    if reduction == NONE:
+        return x
+    return recorded.mean_dims(flat(x), dims=(1,)) if reduction == MEAN else recorded.sum_dims(flat(x), dims=(1,))
+
+
+def along(name: str, like: int | None = 0) -> BatchRule:
+    """Operands of one rank that are walked along a dim; the result has the shape of one of them, or the one that a parameter says."""
+
+    def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
+        shape = params["shape"] if like is None else operands[like]._a.shape[mapped[like] :]
+        every = [viewed(x, 1) for x in level.every(operands, mapped)]
+        if like is None:
+            params["shape"] = shape or (1,)
+        result = getattr(recorded, name)(*every, **level.shifted(params))
+        return result if shape else recorded.reshape_to(result, shape=(level.size,))
+
+    return rule
+
+
+def dynamic(name: str, instead: str) -> BatchRule:
+    """Refuse what would have another shape for each example."""
+
+    def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
+        refuse_dynamic(name, instead)
+
+    return rule
+
+
+def refuse_dynamic(name: str, instead: str) -> NoReturn:
+    raise RuntimeError(
+        "vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over aten::"
+        f"{name}. Each example would have a result of another shape: {instead}."
+    )
 
 
 def flat(x: Any) -> Any:

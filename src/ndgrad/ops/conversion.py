@@ -28,6 +28,7 @@ from ndgrad.base.dtypes import (
 )
 from ndgrad.base.nesting import refuse_requires_grad
 from ndgrad.base.shapes import expands
+from ndgrad.core.batches import batch_of
 from ndgrad.core.cuts import note
 from ndgrad.core.inplace import check_overlap, check_target, shadow, write
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
@@ -277,4 +278,9 @@ def is_same_size(input: Tensor, other: Tensor) -> bool:
 def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     """Whether two tensors are the same memory, seen the same way."""
     x, y = self._memory(), tensor._memory()
+    if batch_of(x) is not None or batch_of(y) is not None:
+        raise RuntimeError(
+            "Batching rule not implemented for aten::is_set_to. We could not generate a fallback. Inside vmap a tensor has no memory of "
+            "its own; compare the tensors outside."
+        )
     return x.__array_interface__["data"] == y.__array_interface__["data"] and x.shape == y.shape and x.strides == y.strides

@@ -9,6 +9,7 @@ import numpy as np
 from ndgrad.base.dtypes import get_default_dtype, numpy_dtype
 from ndgrad.base.shapes import wrap_dim
 from ndgrad.base.types import Shape
+from ndgrad.core.batching import BatchLevel
 from ndgrad.core.primitive import PROMOTE, recorded
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops.declare import function, general
@@ -182,7 +183,21 @@ def _matrix_shape(shape: Shape) -> tuple[int, int]:
     return (1, 1) if not shape else (1, shape[0]) if len(shape) == 1 else (shape[0], shape[1])
 
 
-@general(joint=_block_back, variadic=True, policy=PROMOTE, node_name="BlockDiagBackward0", public=False)
+def _blocks(level: BatchLevel, mapped: list[bool], tensors: Any) -> Any:
+    kind = tensors[0]._a.dtype
+    shapes = [_matrix_shape(part._a.shape[flag:]) for part, flag in zip(tensors, mapped, strict=True)]
+    width = sum(columns for _, columns in shapes)
+    rows: list[Any] = []
+    left = 0
+    for part, (height, columns) in zip(level.every(tensors, mapped), shapes, strict=True):
+        beside = [wrap(np.zeros((level.size, height, empty), kind)) for empty in (left, width - left - columns)]
+        block = recorded.reshape_to(part, shape=(level.size, height, columns))
+        rows.append(recorded.cat_tensors([beside[0], block, beside[1]], dim=2))
+        left += columns
+    return recorded.cat_tensors(rows, dim=1)
+
+
+@general(joint=_block_back, variadic=True, policy=PROMOTE, node_name="BlockDiagBackward0", public=False, batch=_blocks)
 def block_diagonal(tensors: Any) -> Any:
     """Zeros with the matrices along the diagonal."""
     shapes = [_matrix_shape(np.shape(part)) for part in tensors]

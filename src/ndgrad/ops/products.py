@@ -44,7 +44,7 @@ def _mv_of_examples(level: BatchLevel, mapped: list[bool], x: Tensor, y: Tensor)
 
 def _dot_of_examples(level: BatchLevel, mapped: list[bool], x: Tensor, y: Tensor) -> Tensor:
     if mapped[0] and mapped[1]:
-        return recorded.sum_dims(recorded.mul(x, y), dims=(1,))
+        return recorded.sum_dims(recorded.mul(x, y), dims=(1,), keepdim=False)
     return recorded.mv(x, y) if mapped[0] else recorded.mv(y, x)
 
 

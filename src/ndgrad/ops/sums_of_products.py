@@ -109,7 +109,7 @@ _baddbmm = _sum_of_product(
 _addbmm = _sum_of_product(
     "addbmm_scaled",
     "AddbmmBackward0",
-    lambda xp, y, z: xp.sum_dims(xp.bmm(y, z), dims=(0,)),
+    lambda xp, y, z: xp.sum_dims(xp.bmm(y, z), dims=(0,), keepdim=False),
     lambda xp, g, z: xp.bmm(_over(xp, g, z), _flip(xp, z)),
     lambda xp, g, y: xp.bmm(_flip(xp, y), _over(xp, g, y)),
     ("batch1", "batch2"),
