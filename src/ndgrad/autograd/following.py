@@ -52,12 +52,12 @@ class Follower(Observer, Generic[Known]):
     @contextmanager
     def outside(self) -> Iterator[None]:
         """While only those watch who entered before this follower."""
-        observers = modes.current().observers
-        previous = modes.set_mode("observers", observers[: observers.index(self)])
+        mode = modes.current()
+        modes.install(mode.observed_by(mode.observers.index(self)))
         try:
             yield
         finally:
-            modes.set_mode("observers", previous)
+            modes.install(mode)
 
     def note_residuals(self, primitive: Primitive, operands: Sequence[Any], outs: tuple[Any, ...]) -> None:
         """Remember the same of what the node of an operation has saved, for a backward that is to be followed."""
