@@ -17,6 +17,7 @@ from ndgrad.func.modules import replace_all_batch_norm_modules_ as replace_all_b
 from ndgrad.func.modules import stack_module_state as stack_module_state
 from ndgrad.func.mutations import debug_unwrap as debug_unwrap
 from ndgrad.func.mutations import functionalize as functionalize
+from ndgrad.func.optimization import minimize as minimize
 from ndgrad.func.rearranging import rearrange as rearrange
 from ndgrad.func.reverse import grad as grad
 from ndgrad.func.reverse import grad_and_value as grad_and_value
@@ -41,6 +42,7 @@ __all__ = [
     "jet",
     "jvp",
     "linearize",
+    "minimize",
     "rearrange",
     "register_pytree_node",
     "replace_all_batch_norm_modules_",
