@@ -33,8 +33,8 @@ def batch_norm(
     """
     check_tensor(input, "batch_norm", "input", 1)
     shape = input._a.shape
+    others = math.prod(shape[:1] + shape[2:])
     if training:
-        others = math.prod(shape[:1] + shape[2:])
         if others == 1:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
         if eps <= 0:
@@ -46,10 +46,10 @@ def batch_norm(
     column = (-1, *(1,) * (len(shape) - 2))
     if training:
         variance, mean = recorded.var_mean_dims(x, dims=dims, correction=0, keepdim=True)
-        count = math.prod(shape[dim] for dim in dims)
-        if count:
-            _move(running_mean, mean, momentum)
-            _move(running_var, variance * (count / (count - 1)), momentum)
+        if others:
+            with no_grad():
+                _move(running_mean, mean, momentum)
+                _move(running_var, variance.detach() * (others / (others - 1)), momentum)  # without bias, unlike the one that divides
     else:
         assert running_mean is not None
         assert running_var is not None
@@ -85,7 +85,6 @@ def _check_statistics(input: Tensor, training: bool, **given: Tensor | None) -> 
 
 def _move(running: Tensor | None, found: Tensor, momentum: float) -> None:
     """Move running statistics towards what was found in this batch."""
-    if running is None:
-        return
-    with no_grad():
-        running.mul_(1 - momentum).add_(found.detach().reshape(running.shape).to(running.dtype), alpha=momentum)
+    if running is not None:
+        value = found.detach().view(-1)
+        running.lerp_(value if value.dtype is running.dtype else value.to(running.dtype), momentum)
