@@ -197,8 +197,8 @@ def test_every_silenced_warning_has_a_reason(path: Path) -> None:
 
 
 #: The modules whose names users write; the others are reached through them.
-NAMES = ("", "autograd", "linalg", "nn.functional", "nn.init", "nn.modules.module", "nn.utils", "profiler", "random", "testing")
-NAMES += ("utils.checkpoint", "utils.hooks", "viz")
+NAMES = ("", "autograd", "func", "linalg", "nn.functional", "nn.init", "nn.modules.module", "nn.utils", "profiler", "random", "testing")
+NAMES += ("utils._pytree", "utils.checkpoint", "utils.hooks", "viz")
 NAMES += tuple(
     f"autograd.{name}"
     for name in ("anomaly_mode", "function", "grad_mode", "gradcheck", "graph", "profiler", "profiler_util", "variable")

@@ -112,9 +112,10 @@ __version__ = "0.1.0"
 _configure_memory()
 
 #: Modules that are imported when somebody asks for them.
-_LATER = frozenset({"profiler", "viz"})
+_LATER = frozenset({"func", "profiler", "viz"})
 
 if TYPE_CHECKING:
+    from ndgrad import func as func
     from ndgrad import profiler as profiler
     from ndgrad import viz as viz
     from ndgrad.functions import *  # noqa: F403  the names that the table gives, written down for type checkers

@@ -10,6 +10,7 @@ from ndgrad.autograd import grad_mode as grad_mode
 from ndgrad.autograd import graph as graph
 from ndgrad.autograd.anomaly_mode import detect_anomaly as detect_anomaly
 from ndgrad.autograd.anomaly_mode import set_detect_anomaly as set_detect_anomaly
+from ndgrad.autograd.custom_batching import batched_forward
 from ndgrad.autograd.function import Function as Function
 from ndgrad.autograd.function import NestedIOFunction as NestedIOFunction
 from ndgrad.autograd.grad_mode import _force_original_view_tracking as _force_original_view_tracking
@@ -74,6 +75,7 @@ for _name, _method in {
     "_backward_hooks": property(backward_hooks, set_backward_hooks),
 }.items():
     setattr(Tensor, _name, _method)
+Function._batched_forward = classmethod(batched_forward)
 Node.register_hook = node_register_hook
 Node.register_prehook = node_register_prehook
 Node._register_hook_dict = node_register_hook_dict

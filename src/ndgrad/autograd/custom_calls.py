@@ -10,6 +10,7 @@ from typing import Any
 
 from ndgrad.autograd.custom_nodes import CustomNode, stashed_places
 from ndgrad.base import modes
+from ndgrad.core.batches import deepest
 from ndgrad.core.inplace import check_recorded
 from ndgrad.core.node import edge_of, keep_retained
 from ndgrad.core.observers import Observer, announce, observed_call
@@ -48,9 +49,15 @@ def positional(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
 def call_function(function: Any, args: tuple[Any, ...], has_setup: bool, observed: bool = False) -> Any:
     """Run forward, and record the call if an input requires grad and recording is on; `observed` says that observers are around it."""
     mode = modes.current()
-    if mode.observers and not observed:
-        return observed_call(mode.observers, function, args, partial(call_function, function, args, has_setup, True))
-    needs = tuple(isinstance(value, Tensor) and value.requires_grad for value in args)
+    level: Any = None
+    observers = mode.observers
+    if observers:
+        level = deepest(value._a for value in args if isinstance(value, Tensor))
+        if level is not None:
+            observers = level.above()
+    if observers and not observed:
+        return observed_call(observers, function, args, partial(call_function, function, args, has_setup, True))
+    needs = tuple(isinstance(value, Tensor) and value.requires_grad and (level is None or level.tracks(value)) for value in args)
     recording = True in needs and mode.grad and not mode.inference
     positions: tuple[int, ...] = ()
     parents: tuple[Any, ...] = ()
@@ -61,9 +68,12 @@ def call_function(function: Any, args: tuple[Any, ...], has_setup: bool, observe
     context = node.face()
     modes.set_mode("grad", False)
     if mode.observers:
-        modes.set_mode("observers", tuple(observer for observer in mode.observers if not observer.follows_tensors))
+        modes.set_mode("observers", tuple(observer for observer in mode.observers if observer.batches or not observer.follows_tensors))
     try:
-        if has_setup:
+        if level is not None:
+            output = with_modes(mode, partial(function._batched_forward, level, args, has_setup))
+            function.setup_context(context, args, output)
+        elif has_setup:
             output = function.forward(*args)
             function.setup_context(context, args, output)
         else:
@@ -74,10 +84,22 @@ def call_function(function: Any, args: tuple[Any, ...], has_setup: bool, observe
         modes.set_mode("grad", mode.grad)
         if mode.observers:
             modes.set_mode("observers", mode.observers)
-    for observer in mode.observers:
+    for observer in observers:
         observer.called(function, context, args, inner, result)
     node.state.pop("saved_for_forward", None)
     return result
+
+
+def with_modes(mode: modes.Modes, compute: Callable[[], Any]) -> Any:
+    """Compute something in the modes in which a function was called."""
+    inner = modes.current()
+    modes.set_mode("grad", mode.grad)
+    modes.set_mode("observers", mode.observers)
+    try:
+        return compute()
+    finally:
+        modes.set_mode("grad", inner.grad)
+        modes.set_mode("observers", inner.observers)
 
 
 class Outputs:

@@ -6,17 +6,15 @@ before are watching; so the tangents of one level can have tangents of another, 
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from ndgrad.autograd.following import Follower, in_dtype_of
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
-from ndgrad.core.node import Node
-from ndgrad.core.observers import Observer
+from ndgrad.core.batches import batch_of, deepest, holds
 from ndgrad.core.primitive import Primitive
-from ndgrad.core.tensor import LEAF, Tensor, wrap
+from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.core.views import replay_steps
 from ndgrad.ops import ops as functions
 
@@ -31,40 +29,31 @@ SIZE = (
 )
 
 
-class Level(Observer):
+class Level(Follower[Tensor]):
     """The tangents of one level, by the tensors that have one; a tensor that is not among them has tangent zero."""
 
-    follows_tensors = True
-
-    def __init__(self) -> None:
-        self.tangents: dict[int, tuple[Any, Tensor]] = {}
-        #: The tangents of what nodes have saved: by node and number of the residual.
-        self.residuals: weakref.WeakKeyDictionary[Node, dict[int, Tensor]] = weakref.WeakKeyDictionary()
+    @property
+    def tangents(self) -> dict[int, tuple[Any, Tensor]]:
+        """The tangents by the identity of their tensors, with a weak reference to each of these."""
+        return self.followed
 
     def tangent(self, tensor: Tensor) -> Tensor | None:
         """The tangent of a tensor; None stands for zero."""
-        found = self.tangents.get(id(tensor))
-        return None if found is None else found[1]
+        return self.find(tensor)
 
     def set_tangent(self, tensor: Tensor, tangent: Tensor) -> None:
         """Give a tensor a tangent, which is forgotten with it."""
-        key, tangents = id(tensor), self.tangents
-        tangents[key] = (weakref.ref(tensor, lambda dead: tangents.pop(key, None)), tangent)
+        self.follow(tensor, tangent)
 
-    def clear(self) -> None:
-        """Forget all tangents."""
-        self.tangents.clear()
-        self.residuals.clear()
-
-    @contextmanager
-    def outside(self) -> Iterator[None]:
-        """While only those watch who entered before this level."""
-        observers = modes.current().observers
-        previous = modes.set_mode("observers", observers[: observers.index(self)])
-        try:
-            yield
-        finally:
-            modes.set_mode("observers", previous)
+    def dual(self, tensor: Tensor, tangent: Tensor) -> Tensor:
+        """A view of a tensor that carries a tangent, which is copied only if it is not laid out as the tensor is."""
+        with self.outside():
+            dual: Tensor = tensor.view_as(tensor)
+            if batch_of(tangent._a) is None and tensor.stride() != tangent.stride():
+                laid_out = functions.empty_like(tensor.detach(), dtype=tangent.dtype)
+                tangent = laid_out.copy_(tangent)
+        self.set_tangent(dual, tangent)
+        return dual
 
     # ---------------------------------------------------------------- operations
     def done(self, primitive: Primitive, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], result: Any) -> None:
@@ -80,29 +69,18 @@ class Level(Observer):
         for out, tangent in zip(outs, pushed if isinstance(result, tuple) else (pushed,), strict=True):
             if tangent is not None and out._a.dtype.kind in "fc":
                 self.set_tangent(out, tangent)
-        if outs[0]._node is not None and outs[0]._node is not LEAF:
-            self.note_residuals(outs[0]._node.node_of(), primitive, operands, outs)
-
-    def note_residuals(self, node: Any, primitive: Primitive, operands: Sequence[Any], outs: tuple[Any, ...]) -> None:
-        """Remember the tangents of what a new node has saved, for a backward that is to be differentiated forward."""
-        if node.saved is None or getattr(node, "primitive", None) is not primitive:
-            return
-        for index, (is_output, position) in enumerate(primitive.sources):
-            source = outs[position] if is_output else operands[position]
-            tangent = self.tangent(source) if isinstance(source, Tensor) else None
-            if tangent is not None:
-                self.residuals.setdefault(node, {})[index] = tangent
-
-    def restored(self, node: Any, index: int, tensor: Any) -> None:
-        known = self.residuals.get(node)
-        if known is not None and index in known:
-            self.set_tangent(tensor, known[index])
+        self.note_residuals(primitive, operands, outs)
 
     def stands_in(self, tensor: Any, stand_in: Any) -> None:
         tangent = self.tangent(tensor)
         if tangent is not None:  # a copy, as the stand-in is: the tangent itself will be written to
             with self.outside():
                 self.set_tangent(stand_in, tangent.clone())
+
+    def continues(self, tensor: Any, other: Any, change: Callable[[Any], Any]) -> None:
+        tangent = self.tangent(tensor)
+        if tangent is not None:
+            self.set_tangent(other, change(tangent))
 
     def written(self, tensor: Any, name: str, out: Any) -> None:
         """The tangent is written to as its tensor was, because views of it are the tangents of views."""
@@ -114,8 +92,21 @@ class Level(Observer):
                 own = self.tangent_to_write(tensor)
             if new is None:
                 own.zero_()
-            else:
-                own.copy_(new)
+                return
+            if not holds(own._a, new._a):
+                own = self.widened(tensor, new)
+            own.copy_(new)
+
+    def widened(self, tensor: Tensor, new: Tensor) -> Any:
+        """The tangent of a tensor with memory for what differs between the examples of a `vmap`, and so for all of the same memory."""
+        base = tensor if tensor._view is None else tensor._view.base
+        known: Any = self.tangent(base)
+        self.set_tangent(base, deepest((new._a,)).widened(known))
+        for reference, _ in list(self.followed.values()):
+            other = reference()
+            if other is not None and other._view is not None and other._view.base is base:
+                self.set_tangent(other, replay_steps(self.tangent(base), other._view.steps))
+        return self.tangent(tensor)
 
     def tangent_to_write(self, tensor: Tensor) -> Tensor:
         """A tangent for a tensor that has none yet: for a view, the view of its base's."""
@@ -196,8 +187,3 @@ def zero_if_missing(value: Any, tangent: Tensor | None) -> Tensor | None:
         return tangent
     zeros: Tensor = functions.zeros_like(wrap(value._a))
     return zeros
-
-
-def in_dtype_of(x: Any, payload: Any) -> Any:
-    """An operand in the dtype in which its kernel saw it."""
-    return x if not isinstance(x, Tensor) or x._a.dtype == payload.dtype else x.to(wrap(payload).dtype)

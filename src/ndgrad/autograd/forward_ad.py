@@ -8,7 +8,6 @@ from ndgrad.autograd.duals import SIZE, Level
 from ndgrad.base import modes
 from ndgrad.core.observers import forget, observe
 from ndgrad.core.tensor import Tensor
-from ndgrad.ops import ops as functions
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
 
@@ -105,13 +104,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         )
     if tensor._a.shape != tangent._a.shape:
         raise RuntimeError(SIZE.format(list(tensor._a.shape), list(tangent._a.shape)))
-    with found.outside():
-        dual = tensor.view_as(tensor)
-        if tensor.stride() != tangent.stride():
-            laid_out = functions.empty_like(tensor.detach(), dtype=tangent.dtype)
-            tangent = laid_out.copy_(tangent)
-    found.set_tangent(dual, tangent)
-    return dual
+    return found.dual(tensor, tangent)
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:

@@ -6,11 +6,12 @@ import functools
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from ndgrad.autograd.custom_calls import bind_defaults, call_function, positional
 from ndgrad.autograd.custom_nodes import CustomNode, Face, delay_error
 from ndgrad.base import modes
+from ndgrad.base.nesting import refuse_old_function
 from ndgrad.core.cuts import note
 from ndgrad.core.tensor import Tensor
 
@@ -118,6 +119,8 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
     ...         return g * 3 * x**2
     """
 
+    _batched_forward: ClassVar[Any]  # bound in ndgrad.autograd
+
     #: Whether a rule for `vmap` follows from the other methods, which then consist of tensor operations only.
     generate_vmap_rule = False
 
@@ -172,6 +175,8 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
         has_setup = cls.setup_context is not Function.setup_context
         if has_setup:
             args, kwargs = bind_defaults(cls.forward, args, kwargs)
+        else:
+            refuse_old_function(cls.__name__)
         return call_function(cls, positional(cls.forward, args, kwargs, not has_setup), has_setup)
 
 

@@ -15,14 +15,15 @@ from ndgrad.autograd.hooks import retain_grad
 from ndgrad.base import modes
 from ndgrad.base.dtypes import from_numpy_dtype
 from ndgrad.base.naming import name_in_program
+from ndgrad.base.nesting import nesting, refuse_backward
 from ndgrad.base.size import as_size
 from ndgrad.base.types import Shape
+from ndgrad.core.batching import BatchLevel
 from ndgrad.core.cuts import in_words, latest, recent_in_words
 from ndgrad.core.node import AccumulateGrad, Node, Port, edge_of, tick
-from ndgrad.core.observers import follows_tensors
+from ndgrad.core.observers import follows_tensors, observing
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
-from ndgrad.ops import ops as functions
 
 
 def backward(
@@ -43,6 +44,7 @@ def backward(
     create_graph : record the backward itself, for derivatives of higher order.
     inputs : accumulate only into these tensors: one, several, or a dict of them.
     """
+    refuse_backward()
     if grad_variables is not None:
         warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
         if grad_tensors is not None:
@@ -209,7 +211,7 @@ def distinct(value: Tensor, earlier: list[Any], pairs: list[tuple[Any, Any]]) ->
 def batched(
     roots: list[Any], inputs: Any, grad_outputs: Any, retain_graph: bool, create_graph: bool, allow_unused: bool, materialize_grads: bool
 ) -> Any:
-    """`grad` once for each index of the first dim of the cotangents, the results stacked."""
+    """`grad` for each index of the first dim of the cotangents, all at once, the results stacked."""
     if any(isinstance(root, GradientEdge) for root in roots):
         raise RuntimeError("Batched grads are not supported for GradientEdge outputs")
     given = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or ())
@@ -227,21 +229,13 @@ def batched(
                 "remaining dimensions are expected to match the shape of corresponding output, but a mismatch was detected: "
                 f"grad_output[{position}] has a shape of {g.shape} and output[{position}] has a shape of {root.shape}."
             )
-    count = sizes.pop()
-    if not count:
-        raise RuntimeError("grad(): with is_grads_batched=True the batch must not be empty")
-    rows: list[Any] = []
-    for index in range(count):
-        cotangents = [g.select(0, index) for g in given]
-        keep = retain_graph or index + 1 < count
-        row = grad(roots, inputs, cotangents, keep, create_graph, True, allow_unused, False, materialize_grads)
-        rows.append(list(row.values()) if isinstance(row, dict) else row)
-    stacked = [None if column[0] is None else stack_rows(column) for column in zip(*rows, strict=True)]
-    return dict(zip(inputs, stacked, strict=True)) if type(inputs) is dict else tuple(stacked)
-
-
-def stack_rows(rows: Sequence[Tensor]) -> Tensor:
-    return functions.stack(rows)
+    level = BatchLevel(sizes.pop())
+    with observing(level):
+        cotangents = [level.box(g) for g in given]
+        found = grad(roots, inputs, cotangents, retain_graph, create_graph, True, allow_unused, False, materialize_grads)
+    rows = found.values() if isinstance(found, dict) else found
+    stacked = [None if row is None else level.all_of(row) for row in rows]
+    return dict(zip(inputs, stacked, strict=True)) if isinstance(found, dict) else tuple(stacked)
 
 
 def as_tensors(value: Any) -> list[Any]:
@@ -345,7 +339,7 @@ def tensor_backward(
     node = self._node
     if gradient is None and not create_graph and inputs is None and self._view is None and node is not None and node is not LEAF:
         payload = self._a
-        if not payload.ndim and payload.dtype in ONES:  # the usual case, about which there is nothing to ask
+        if not payload.ndim and payload.dtype in ONES and not nesting.depth:  # the usual case, about which there is nothing to ask
             run_backward(((node, ONES[payload.dtype]),), retain_graph=bool(retain_graph), create_graph=False)
             return
     backward(self, gradient, retain_graph, create_graph, inputs=inputs)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ndgrad.autograd.handles import Hooks, RemovableHandle
 from ndgrad.base.dtypes import type_name
+from ndgrad.base.nesting import refuse_retain_grad
 from ndgrad.core.node import AccumulateGrad, Node, edge_of, registration_lock
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import LEAF, Tensor, wrap
@@ -104,6 +105,7 @@ def retain_grad(self: Tensor) -> None:
     """Keep the gradient of this tensor in `.grad` although it is not a leaf."""
     if not self.requires_grad:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    refuse_retain_grad()
     if self._known_node() in (None, LEAF):
         return
     node: Any = edge_of(self)

@@ -10,6 +10,7 @@ import numpy as np
 from ndgrad.autograd.accumulation import fit_recorded
 from ndgrad.autograd.gradients import grad
 from ndgrad.base import modes
+from ndgrad.core.batching import at_innermost
 from ndgrad.core.primitive import Primitive, recorded
 from ndgrad.core.tangents import arguments, push
 from ndgrad.core.tensor import Tensor, wrap
@@ -75,6 +76,6 @@ def zero_cotangent(y: Tensor) -> Tensor | None:
     """A leaf to differentiate by, shaped like an output; its value does not matter. None for an output without derivative."""
     if y._a.dtype.kind not in "fc":
         return None
-    dummy = wrap(np.zeros(y._a.shape, y._a.dtype))
+    dummy = at_innermost(wrap(np.zeros(y._a.shape, y._a.dtype)))
     dummy.requires_grad = True
     return dummy

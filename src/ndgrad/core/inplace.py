@@ -16,6 +16,7 @@ from ndgrad.base.dtypes import can_cast, from_numpy_dtype, type_name
 from ndgrad.base.location import describe, place
 from ndgrad.base.quiet import Quiet, quiet_run
 from ndgrad.base.shapes import is_dense
+from ndgrad.core.batches import Batch, batch_of, holds
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, backward_name, edge_of, entered, keep_retained
 from ndgrad.core.observers import Observer, announce, follows_tensors
@@ -100,7 +101,7 @@ def ufunc_in_place(
 def shadow(tensor: Tensor, copies: bool = False) -> Tensor:
     """The tensor as it is now, under another handle: what the operation computes from."""
     node = tensor._refresh()
-    if node is LEAF or not isinstance(tensor._a, np.ndarray):
+    if node is LEAF or not isinstance(tensor._a, (np.ndarray, Batch)):
         return tensor  # a leaf's edge is the leaf itself; a scalar payload is replaced, never written to
     if copies or type(modes.current().saved_hooks) is tuple or follows_tensors():  # others may keep what they are given, too
         copied = wrap(tensor._a.copy(), node)
@@ -150,7 +151,7 @@ FILLS = ("zero_", "fill_")
 
 def check_writable(target: Tensor, shape: tuple[int, ...], kind: Any, name: str) -> None:
     """Refuse a result that does not fit the target's shape, dtype or memory."""
-    array = target._a
+    array: Any = target._a
     if shape != array.shape:
         raise RuntimeError(f"output with shape {list(array.shape)} doesn't match the broadcast shape {list(shape)} (in {name})")
     if kind != array.dtype and not can_cast(from_numpy_dtype[kind], target.dtype):
@@ -164,6 +165,17 @@ def check_writable(target: Tensor, shape: tuple[int, ...], kind: Any, name: str)
             )
         if not array.flags.writeable:
             raise RuntimeError(f"{name}: the tensor's memory is read-only (it came from a read-only NumPy array); clone() the tensor first")
+
+
+def check_examples(memory: Any, payload: Any) -> None:
+    """Refuse to write what differs between the examples of a `vmap` into memory that they have in common."""
+    if not holds(memory, payload):
+        raise RuntimeError(
+            "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has more "
+            "elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a vmap. Please try "
+            "to use out-of-place operators instead of inplace arithmetic, or make `self` with zeros_like(x), x.new_zeros(...) or clone() "
+            "of a tensor that is vmapped over."
+        )
 
 
 def check_overlap(target: Tensor, others: tuple[Any, ...], name: str) -> None:
@@ -204,7 +216,9 @@ def write(target: Tensor, out: Tensor, name: str) -> Tensor:
     if recording and payload.dtype != target._a.dtype and out._node is not None:
         out._node.node_of().dtype = target._a.dtype  # the operation is new, and its result is seen in the target's dtype alone
     memory = target._a
-    if not isinstance(memory, np.ndarray):
+    if batch_of(payload) is not None or batch_of(memory) is not None:
+        check_examples(memory, payload)
+    elif not isinstance(memory, np.ndarray):
         if payload.dtype == memory.dtype and not isinstance(payload, np.ndarray):
             keep_residuals(out._node, memory, None, payload, target)
             target._a = payload

@@ -24,6 +24,8 @@ class Observer:
 
     #: Whether it follows tensors by identity, as forward mode does: a backward then moves tensors, recorded or not.
     follows_tensors = False
+    #: Whether it is a call of `vmap`, which is not to be left out: the tensors of its examples need it.
+    batches = False
 
     def run(self, primitive: Any, operands: Sequence[Any], params: dict[str, Any], compute: Callable[[], Any]) -> Any:
         """Around the kernel of an operation: returns its payload, or a tuple of them for several outputs."""
@@ -69,6 +71,9 @@ class Observer:
 
     def stands_in(self, tensor: Any, stand_in: Any) -> None:
         """An operation is about to be given another tensor in the place of this one: the same value at this time."""
+
+    def continues(self, tensor: Any, other: Any, change: Callable[[Any], Any]) -> None:
+        """Another tensor takes the place of this one, with the same memory; what an observer knows of it, `change` makes fit."""
 
     def restored(self, node: Any, index: int, tensor: Any) -> None:
         """A residual of a node has been made a tensor again."""

@@ -23,6 +23,7 @@ from ndgrad.base.location import NOWHERE, place, tracing
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Payload
+from ndgrad.core.batches import deepest
 from ndgrad.core.node import CONSTANT, Node, Port, backward_name, tick
 from ndgrad.core.observers import observed_run
 from ndgrad.core.packing import pack_residuals
@@ -60,6 +61,8 @@ class Primitive:
     node_name : the name PyTorch prints for the node.
     jvp : for the general family, `(xp, tangents, ...)`; without one it is derived from the vjp.
     on_scalars : computes on NumPy scalars what the kernel computes on arrays; Python's operators do, ten times faster.
+    batch : what `vmap` does instead of what it does with the family: `(level, mapped, *operands, **params)`, on tensors of the level below,
+        those that are `mapped` with one more dim in front; NotImplemented for a case that it leaves to a loop.
     check : refuses converted payloads (or the operands as given), by their dtype; the lanes for float32 and float64 skip it.
     saved : PyTorch's names of what the node saves, where `core/saved.py` would list it under another one.
     """
@@ -78,6 +81,7 @@ class Primitive:
         outputs: int = 1,
         node_name: str | None = None,
         jvp: Rule | None = None,
+        batch: Callable[..., Any] | None = None,
         on_scalars: Callable[..., Any] | None = None,
         check: Callable[[Sequence[Payload], Sequence[Any]], None] | None = None,
         saved: Names = MappingProxyType({}),
@@ -98,6 +102,9 @@ class Primitive:
         self.variadic = variadic
         self.outputs = outputs
         self.jvp = jvp
+        self.batch = batch
+        #: The operation as a function on tensors, a lane if it has one.
+        self.call: Callable[..., Any] = self
         # a holomorphic map is written once, without conjugates: the adjoint of `t -> t * d` is `g -> conj(conj(g) * d)`
         self.conjugates = family in (ELEMENTWISE, MULTILINEAR)
         self.rules: tuple[Rule | None, ...] = tuple(rules) + (None,) * (len(self.operands) - len(rules))
@@ -253,12 +260,16 @@ def apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any
             operand_error(primitive, position, value)
     if common is None:
         operand_error(primitive, 0, given[0] if given else None)
+    mode = modes.current()
+    if mode.observers:
+        level = deepest(payloads)
+        if level is not None:
+            return level.apply(primitive, given, payloads, params, mode)
     if policy != KEEP and (mixed or (policy == FLOAT and common.kind not in "fc")):
         payloads = convert(primitive, given, payloads)
     if primitive.check is not None:
         primitive.check(payloads, given)
     arguments = (payloads,) if primitive.variadic else payloads
-    mode = modes.current()
     try:
         if mode.observers:
             compute = partial(run_quietly, primitive.kernel, *arguments, **params)
@@ -365,7 +376,7 @@ def facts(primitive: Primitive, payloads: list[Any], params: dict[str, Any]) -> 
             known[fact] = tuple([getattr(payload, what) for payload in payloads])
         else:
             payload = payloads[position]
-            known[fact] = getattr(payload, what) if isinstance(payload, (np.ndarray, np.generic)) else getattr(np.asarray(payload), what)
+            known[fact] = getattr(np.asarray(payload) if isinstance(payload, (bool, int, float, complex)) else payload, what)
     return known
 
 

@@ -6,7 +6,8 @@ billion elements prints as fast as one of a thousand.
 """
 
 import math
-from collections.abc import Generator
+import textwrap
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -230,3 +231,10 @@ def _is_scientific(smallest: float, largest: float) -> bool:
     if current_options.sci_mode is not None:
         return current_options.sci_mode
     return largest / smallest > 1e3 or largest > 1e8 or smallest < 1e-4
+
+
+def batch_text(batch: Any, suffixes: Sequence[str]) -> str:
+    """The text of a tensor that stands for many examples: all of them."""
+    inner = textwrap.indent(repr(batch.value), "    ")
+    dim = f", bdim={0 if batch.mapped else None}"
+    return f"BatchedTensor(lvl={batch.level.depth}{dim}, value=\n{inner}\n{''.join(', ' + suffix for suffix in suffixes)})"

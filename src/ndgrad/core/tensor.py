@@ -22,8 +22,9 @@ from ndgrad.base.location import NOWHERE, describe, place, tracing
 from ndgrad.base.storage import address
 from ndgrad.base.types import Array, Payload
 from ndgrad.core.attributes import Attributes
+from ndgrad.core.batches import CONTROL_FLOW, NO_STORAGE, Batch, batch_of
 from ndgrad.core.cuts import Cut, note
-from ndgrad.core.printing import tensor_text
+from ndgrad.core.printing import batch_text, tensor_text
 
 if TYPE_CHECKING:
     from ndgrad.core.methods import Methods
@@ -93,6 +94,7 @@ class Tensor(Attributes, Methods):
     _accumulator: Any = None
     _cut: Cut | None = None
     _grad_dtype: Any = UNSET
+    _owner: Any = None  # the call of a transform that differentiates by this leaf
 
     # NumPy must leave `array * tensor` to the tensor instead of looping over it
     __array_ufunc__: ClassVar[None] = None
@@ -123,7 +125,7 @@ class Tensor(Attributes, Methods):
                 ""
                 if value
                 else " If you want to use a computed variable in a subgraph that doesn't require differentiation use var_no_grad = "
-                    "var.detach()."
+                "var.detach()."
             )
             raise RuntimeError(
                 f"you can only change requires_grad flags of leaf variables.{advice} (This one was computed by {node.name()} at "
@@ -260,7 +262,7 @@ class Tensor(Attributes, Methods):
     def _memory(self) -> Array:
         """The payload as an array whose memory others may share from now on."""
         array = self._a
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, (np.ndarray, Batch)):
             array = self._a = np.asarray(array)
         return array
 
@@ -303,7 +305,11 @@ class Tensor(Attributes, Methods):
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self._node is not None:
             note("numpy()")
-        return self._memory()
+        memory = self._memory()
+        batch = batch_of(memory)
+        if batch is not None:
+            batch.refuse(NO_STORAGE)
+        return memory
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         array = self.numpy()
@@ -327,7 +333,9 @@ class Tensor(Attributes, Methods):
 
     # ---------------------------------------------------------------- Python's protocol
     def __bool__(self) -> bool:
-        array = self._a
+        array: Any = self._a
+        if type(array) is Batch:
+            array.refuse(CONTROL_FLOW)
         if array.size != 1:
             many = "more than one value" if array.size else "no values"
             raise RuntimeError(f"Boolean value of Tensor with {many} is ambiguous")
@@ -382,8 +390,11 @@ class Tensor(Attributes, Methods):
         elif node is not None:
             suffixes.append(f"grad_fn=<{type(node.node_of()).__name__}>")
         suffixes += filter(None, [observer.suffix(self) for observer in modes.current().observers])
+        payload: Any = self._a
+        if type(payload) is Batch:
+            return batch_text(payload, suffixes)
         return tensor_text(
-            np.asarray(self._a), dtype_name=self.dtype.name, default_names=names_left_out(), suffixes=suffixes, label="tensor"
+            np.asarray(payload), dtype_name=self.dtype.name, default_names=names_left_out(), suffixes=suffixes, label="tensor"
         )
 
     def __dir__(self) -> list[str]:

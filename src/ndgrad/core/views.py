@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ndgrad.base import modes
+from ndgrad.base.shapes import is_contiguous
+from ndgrad.core.batches import batch_of
 from ndgrad.core.node import Node, entered, keep_retained, plain_name
 from ndgrad.core.tensor import LEAF, Tensor, modified_by
 
@@ -21,6 +23,8 @@ Step = tuple[Any, dict[str, Any]]
 Steps = tuple[Any, Step]
 
 DEFAULT, NO_GRAD, INFERENCE_MADE, MULTI_OUTPUT, CUSTOM = "default", "no_grad", "inference", "multi_output", "custom"
+#: What a transform differentiates by, and views of it: for its function that is a leaf.
+HANDLE = "handle"
 
 
 class View:
@@ -92,7 +96,7 @@ class View:
         else:
             before = tensor._node
             edge = base if base_node is LEAF else base_node
-            if getattr(self, "replays", False):
+            if getattr(self, "replays", False) or batch_of(base._a) is not None:
                 grad = modes.set_mode("grad", True)
                 try:
                     tensor._node = replay_steps(base, self.steps)._node
@@ -106,6 +110,11 @@ class View:
 
     def refuse(self, tensor: Tensor, what: str) -> NoReturn:
         """Say why this view may not be changed, or used after such a change, where gradients are recorded."""
+        if self.origin == HANDLE:
+            raise RuntimeError(
+                f"a {'' if getattr(self, 'own', False) else 'view of a '}leaf Variable that requires grad is being used in an in-place "
+                "operation. It is, or shares memory with, an argument that a transform differentiates by; work on a clone()."
+            )
         node = None if tensor._node is LEAF else tensor._node
         origin = NO_GRAD if node is None and self.origin != INFERENCE_MADE else self.origin
         made = "" if node is None else f" It was made by {node.name()} at {node.where()}."
@@ -193,7 +202,7 @@ def memory_order(array: Any) -> tuple[int, ...]:
 
 def laid_out(array: Any, order: tuple[int, ...]) -> bool:
     """Whether the array is contiguous with its dims in this order."""
-    return bool(np.transpose(array, order).flags.c_contiguous)
+    return is_contiguous(tuple(array.shape[dim] for dim in order), tuple(array.strides[dim] // array.itemsize for dim in order))
 
 
 class AsStridedBackward0(Node):

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ndgrad.autograd import no_grad
+from ndgrad.core.batches import values
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops import ops
+from ndgrad.ops.creation import boxed, levels_of
 
 Filler = TypeVar("Filler", bound=Callable[..., Any])
 
@@ -70,7 +72,7 @@ def _normal_redrawn(tensor: Tensor, mean: float, std: float, a: float, b: float,
     """Draw normal numbers anew wherever they fall outside, which is not often."""
     low, high = tensor.new_tensor([a, b]).tolist()
     drawn = tensor.normal_(mean, std, generator=generator)
-    while (outside := (drawn < low) | (drawn > high)).any():
+    while np.any(values((outside := (drawn < low) | (drawn > high))._a)):  # of whatever example, inside vmap
         drawn = ops.where(outside, ops.empty_like(drawn).normal_(mean, std, generator=generator), drawn)
     return tensor if drawn is tensor else tensor.copy_(drawn)
 
@@ -85,7 +87,7 @@ def _uniform_accepted(tensor: Tensor, mean: float, std: float, a: float, b: floa
 
     drawn = tensor.uniform_(a, b, generator=generator)
     waiting = refused(drawn)
-    while waiting.any():
+    while np.any(values(waiting._a)):
         again = ops.empty_like(tensor).uniform_(a, b, generator=generator)
         drawn = ops.where(waiting, again, drawn)
         waiting = ops.where(waiting, refused(again), waiting)
@@ -197,11 +199,11 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
         return tensor
     rows = tensor.size(0)
     flat = tensor.new_empty((rows, tensor.numel() // rows)).normal_(0, 1, generator=generator)
-    matrix = flat.numpy()
-    wide = matrix.shape[0] < matrix.shape[1]
-    orthonormal, triangle = np.linalg.qr(matrix.T if wide else matrix)
-    orthonormal *= np.sign(np.diagonal(triangle))  # without it, the distribution would not be uniform
-    result = tensor.new_tensor(orthonormal.T if wide else orthonormal)
+    matrices = values(flat._a)
+    wide = rows < flat.size(1)
+    orthonormal, triangle = np.linalg.qr(matrices.swapaxes(-1, -2) if wide else matrices)
+    orthonormal *= np.sign(np.diagonal(triangle, axis1=-2, axis2=-1))[..., None, :]  # without it, the distribution would not be uniform
+    result = boxed(np.ascontiguousarray(orthonormal.swapaxes(-1, -2) if wide else orthonormal), levels_of(flat._a))
     return tensor.copy_(result.reshape(tensor.shape)).mul_(gain)
 
 

@@ -33,6 +33,8 @@ from ndgrad.ops import (  # noqa: F401  each fills the table as it is imported
     joining,
     layers,
     losses,
+    masked_writing,
+    memory_views,
     moments,
     norms,
     pieces,

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import float64, type_name
+from ndgrad.base.dtypes import type_name
 from ndgrad.core.saved import constant
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import special
+from ndgrad.kernels.distributions import uniform_
 from ndgrad.kernels.masking import keep_positive
 from ndgrad.kernels.masking import masked_keep as keep
 from ndgrad.kernels.scalars import scalar_of
 from ndgrad.ops.declare import FLOAT, Operation, elementwise, function, recorded, rule_helper, table
+from ndgrad.ops.random_numbers import engine_of
+from ndgrad.ops.randomness import drawn_examples, random_levels
 from ndgrad.ops.refusals import both, forbidden, unsupported
 
 _no_complex_clamp = forbidden("c", "clamp is not supported for complex types", NotImplementedError)
@@ -217,12 +221,23 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     if not input.dtype.is_floating_point:
         kind = type_name(input.dtype)
         raise NotImplementedError(f"\"rrelu_with_noise_out_cpu\" not implemented for '{kind}'; it takes floating tensors")
-    # a slope is drawn for each element that is not positive, and for no other
-    dead = table["le"].method(input, 0)._a
-    noise = table["ones_like"].function(input, dtype=input.dtype, requires_grad=False)
-    slopes = table["empty"].function(int(np.count_nonzero(dead)), dtype=float64)
-    noise._memory()[dead] = table["uniform_"].method(slopes, lower, upper, generator=generator)._a
+    dead = table["le"].method(input, 0)
+    levels = random_levels()
+    engine = engine_of(generator, "rrelu")
+    if levels:
+        noise = drawn_examples(levels, input._a.shape, input._a.dtype, engine, partial(_draw_slopes, engine, lower, upper), [dead])
+    else:
+        noise = table["ones_like"].function(input, dtype=input.dtype, requires_grad=False)
+        _draw_slopes(engine, lower, upper, noise._memory(), dead._a)
     return rrelu_noise(input, noise)
+
+
+def _draw_slopes(engine: Any, lower: float, upper: float, memory: Any, dead: Any) -> None:
+    """A slope for each element that is not positive, and a number drawn for no other."""
+    dead = np.broadcast_to(dead, memory.shape)
+    slopes = np.empty(int(np.count_nonzero(dead)))
+    memory[...] = 1
+    memory[dead] = uniform_(engine, slopes, lower, upper)
 
 
 # ---------------------------------------------------------------- exponential below 0

@@ -11,6 +11,8 @@ from ndgrad.base.shapes import expands, sizes_given
 from ndgrad.core.inplace import check_target, in_place
 from ndgrad.core.observers import Observer, announce
 from ndgrad.core.tensor import Tensor, mark_modified
+from ndgrad.core.tensor import wrap as as_tensor
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.data import legacy_tensor
 from ndgrad.ops.declare import elementwise, function
@@ -70,6 +72,9 @@ def _on_diagonal(shape: tuple[int, ...], wrap: bool) -> Any:
     policy="keep",
     public=False,
     partials=[lambda xp, g, wrap: xp.diagonal_filled(g, value=0, wrap=wrap)],
+    batch=batch_rules.composed(
+        lambda xp, x, value, wrap: xp.where(as_tensor(_on_diagonal(x._a.shape, wrap)), as_tensor(np.asarray(value, x._a.dtype)), x)
+    ),
 )
 def diagonal_filled(x: Any, *, value: Any, wrap: bool) -> Any:
     """`x` with a number on its diagonal."""

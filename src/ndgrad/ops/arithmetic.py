@@ -10,17 +10,19 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.quiet import quiet_run
+from ndgrad.core.batches import batch_of
 from ndgrad.core.inplace import in_place, ufunc_in_place
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.saved import constant, number
 from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
 from ndgrad.ops.arguments import check_tensor
+from ndgrad.ops.creation import like_payload
 from ndgrad.ops.declare import FLOAT, elementwise, function, rule_helper
 from ndgrad.ops.refusals import no_derivative, unsupported
 
 
 def _zeros(g: Tensor) -> Tensor:
-    return wrap(np.zeros_like(g._a))
+    return wrap(np.zeros_like(g._a) if batch_of(g._a) is None else like_payload(g._a, g._a.dtype, value=0))
 
 
 # the derivative of what is constant between its jumps, whatever `g` holds: nothing leads back from it

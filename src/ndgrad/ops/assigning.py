@@ -11,10 +11,12 @@ from ndgrad.base.dtypes import can_cast, type_name
 from ndgrad.base.quiet import Quiet, run_quietly
 from ndgrad.base.shapes import expands
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import values
 from ndgrad.core.inplace import check_overlap, check_recorded, check_target, check_writable, finish, shadow, write
 from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
 from ndgrad.kernels import indexing as kernels
 from ndgrad.kernels.scalars import scalar_of
+from ndgrad.ops import index_rules
 from ndgrad.ops.conversion import cast, detach, overwrite
 from ndgrad.ops.declare import function
 from ndgrad.ops.filling import fill_
@@ -118,7 +120,8 @@ def write_in_memory(target: Tensor, name: str, in_memory: Any, otherwise: Any, o
 
 def _apart(operand: Any, memory: Any) -> Any:
     """The operand, copied if it shares memory that is about to change."""
-    if isinstance(operand, Tensor) and isinstance(operand._a, np.ndarray) and np.may_share_memory(operand._a, memory):
+    arrays = isinstance(operand, Tensor) and isinstance(operand._a, np.ndarray) and isinstance(memory, np.ndarray)
+    if arrays and np.may_share_memory(operand._a, memory):
         return operand.clone()
     return operand
 
@@ -129,6 +132,8 @@ def put_at(target: Tensor, advanced: Advanced, value: Tensor, accumulate: bool, 
     masked = lone_mask(advanced)
     if masked and value._a.size == 1 and can_cast(value.dtype, target.dtype):
         value = cast(value, target.dtype)  # PyTorch takes this for masked_fill_, which converts
+    if masked and not accumulate and index_rules.differs(advanced[0][1]):
+        return _put_where(target, advanced[0], value, name, in_place)
     dims, indices = ((), []) if masked and not accumulate else resolve(shape, advanced)
     if value._a.dtype != target._a.dtype:
         raise RuntimeError(
@@ -140,19 +145,53 @@ def put_at(target: Tensor, advanced: Advanced, value: Tensor, accumulate: bool, 
     if masked and not accumulate:
         dim, mask = advanced[0]
         check_mask(mask._a, shape, dim)
-        count = int(np.count_nonzero(mask._a))
+        count = int(np.count_nonzero(values(mask._a)))
         _check_value(value, (*shape[:dim], count, *shape[dim + mask._a.ndim :]))
         if in_place:
             return write_in_memory(target, name, index_put_mask_, index_put_mask, (value, mask), dim=dim)
         return index_put_mask(target, value, mask, dim=dim)
     check_not_empty(shape, dims, indices)
     if value._a.ndim:
+        value = _beside_numbers(value, shape, dims, indices)
         _check_value(value, kernels.index_shape(shape, [index._a for index in indices], dims))
     check_positions(shape, dims, indices)
     _, _, writing, in_memory = index_primitives(len(dims))
     if in_place:
         return write_in_memory(target, name, in_memory, writing, (value, *indices), dims=dims, accumulate=accumulate)
     return writing(target, value, *indices, dims=dims, accumulate=accumulate)
+
+
+def _put_where(target: Tensor, place: tuple[int, Tensor], value: Tensor, name: str, in_place: bool) -> Tensor:
+    """Write where a mask holds that differs between the examples of a `vmap`, what must not depend on how often it does."""
+    dim, mask = place
+    check_mask(mask._a, target._a.shape, dim)
+    if value._a.dtype != target._a.dtype:
+        raise RuntimeError(f"{name}: the value is {value.dtype}, but the tensor is {target.dtype}")
+    if in_place:
+        check_target(target, name)
+    written = index_rules.masked(shadow(target) if in_place else target, value, mask, dim)
+    if written is None:
+        index_rules.refuse_mask()
+    return write(target, written, name) if in_place else written
+
+
+def _beside_numbers(value: Tensor, shape: Shape, dims: tuple[int, ...], indices: list[Tensor]) -> Tensor:
+    """A value whose dims are in their places although index tensors without dims stand between the others.
+
+    Those stand for numbers, which do not count when it is asked whether index tensors are neighbours.
+    """
+    ranks = [index._a.ndim for index in indices]
+    if 0 not in ranks or not any(ranks):
+        return value
+    numbers = [dim for dim, rank in zip(dims, ranks, strict=True) if not rank]
+    counted = tuple(dim - sum(number < dim for number in numbers) for dim in dims if dim not in numbers)
+    meant, found = (kernels.result_position(each) for each in (counted, dims))
+    if meant == found:
+        return value
+    width = max(ranks)
+    rest = tuple(size for dim, size in enumerate(shape) if dim not in numbers)
+    whole = expand(value, kernels.index_shape(rest, [index._a for index in indices if index._a.ndim], counted))
+    return whole.movedim(tuple(range(meant, meant + width)), tuple(range(found, found + width)))
 
 
 def _check_value(value: Tensor, shape: Shape) -> None:
@@ -179,7 +218,9 @@ def _set_quickly(self: Tensor, key: Any, value: Any) -> bool:
         return False
     if type(key) in plain:
         key = key._a
-        if not key.ndim or (key.dtype is not int64 and key.dtype.kind != "b") or np.may_share_memory(key, memory):
+        if type(key) is not np.ndarray or not key.ndim:
+            return False
+        if (key.dtype is not int64 and key.dtype.kind != "b") or np.may_share_memory(key, memory):
             return False
     elif not _is_basic(key):
         return False
@@ -220,7 +261,7 @@ def set_item(self: Tensor, key: Any, value: Any) -> None:
         start, stop, step = bounds(key, self._a.shape[0])
         _assign(self if takes_all(key, step, self._a.shape[0]) else slice_range(self, dim=0, start=start, stop=stop, step=step), value)
         return
-    tensor, advanced = apply_basic(self, key)
+    tensor, advanced = apply_basic(self, key, writes=True)
     if not advanced:
         _assign(tensor, value)
         return

@@ -9,6 +9,8 @@ import numpy as np
 from ndgrad.base.dtypes import bool_, numpy_dtype, type_name, uint8
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
+from ndgrad.core.batches import batch_of
+from ndgrad.core.batching import BatchLevel, aligned
 from ndgrad.core.primitive import operand_error, result_dtype
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels.masking import choose
@@ -182,10 +184,19 @@ def equal(input: Tensor, other: Tensor) -> bool:
     check_tensor(input, "equal", "input", 1)
     check_tensor(other, "equal", "other", 2)
     x, y = input._a, other._a
+    if batch_of(x) is not None or batch_of(y) is not None:
+        raise RuntimeError(
+            "Batching rule not implemented for aten::equal. We could not generate a fallback. Inside vmap each example has an answer of "
+            "its own: write (a == b).all(), which is a tensor."
+        )
     return x.shape == y.shape and bool(np.all(run_quietly(np.equal, x, y)))
 
 
-@nondifferentiable(name="close", public=False, policy="keep")
+def _close_of_all(level: BatchLevel, mapped: list[bool], x: Any, y: Any, **params: Any) -> Any:
+    return aligned(close, [x, y], mapped, params)
+
+
+@nondifferentiable(name="close", public=False, policy="keep", batch=_close_of_all)
 def close(x: Any, y: Any, *, rtol: float, atol: float, equal_nan: bool) -> Any:
     """Whether |x - y| <= atol + rtol * |y|."""
     same = np.equal(x, y)
@@ -219,4 +230,9 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     """Whether all elements are equal up to `atol + rtol * |other|`."""
     check_tensor(input, "allclose", "input", 1)
     check_tensor(other, "allclose", "other", 2)
+    if batch_of(input._a) is not None or batch_of(other._a) is not None:
+        raise RuntimeError(
+            "vmap over torch.allclose isn't supported yet. Inside vmap each example has an answer of its own: write "
+            "torch.isclose(a, b).all(), which is a tensor."
+        )
     return bool(np.all(isclose(input, other, rtol, atol, equal_nan)._a))

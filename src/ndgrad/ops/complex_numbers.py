@@ -10,6 +10,7 @@ from ndgrad.base.dtypes import type_name
 from ndgrad.core.inplace import in_place
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.striding import strided
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import function, general, rule_helper
 
@@ -90,7 +91,12 @@ def _complex_tangent(xp: Any, tangents: Any) -> Any:
     return xp.plus(*parts)
 
 
-@general(vjp=[lambda xp, g: xp.real(g), lambda xp, g: xp.imag(g)], node_name="ComplexBackward0", jvp=_complex_tangent)
+@general(
+    vjp=[lambda xp, g: xp.real(g), lambda xp, g: xp.imag(g)],
+    node_name="ComplexBackward0",
+    jvp=_complex_tangent,
+    batch=batch_rules.broadcasting("complex_of_parts"),
+)
 def complex_of_parts(x: Any, y: Any) -> Any:
     """x + 1j * y, exact for infinite parts too."""
     out = np.empty(np.broadcast_shapes(x.shape, y.shape), np.complex64 if x.dtype == np.float32 else np.complex128)
@@ -107,6 +113,7 @@ def _polar_tangent(xp: Any, tangents: Any, y: Any, out: Any) -> Any:
 @general(
     vjp=[lambda xp, g, out: xp.real(xp.conj(g) * xp.sgn(out)), lambda xp, g, out: xp.real(xp.mul(xp.conj(g) * out, 1j))],
     node_name="PolarBackward0",
+    batch=batch_rules.broadcasting("polar_of_parts"),
     jvp=_polar_tangent,
 )
 def polar_of_parts(x: Any, y: Any) -> Any:

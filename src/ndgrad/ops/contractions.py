@@ -11,9 +11,11 @@ import numpy as np
 
 from ndgrad.base.dtypes import INTEGER, cpp_name, int64, type_name
 from ndgrad.base.shapes import broadcast_shapes, wrap_dim, wrap_dims
+from ndgrad.core.batching import BatchLevel
 from ndgrad.core.tensor import Tensor, wrap
+from ndgrad.ops import batch_rules
 from ndgrad.ops.conversion import cast
-from ndgrad.ops.declare import function, linear, multilinear, rule_helper
+from ndgrad.ops.declare import function, linear, multilinear, recorded, rule_helper
 from ndgrad.ops.inverses import inverse
 from ndgrad.ops.products import check_dot, check_tensors, check_vectors, dot, matmul, mm_tensors, no_bool
 from ndgrad.ops.shape import reshape_to, view_as_shape
@@ -25,7 +27,11 @@ rule_helper(
 )
 
 
-@linear(transpose=lambda xp, g, x_shape: xp.identity(x_shape, g) * g, node_name="TraceBackward0")
+def _traces(level: BatchLevel, mapped: list[bool], x: Any) -> Any:
+    return recorded.sum_dims(recorded.diagonal_view(x, offset=0, dim1=1, dim2=2), dims=(1,), keepdim=False)
+
+
+@linear(transpose=lambda xp, g, x_shape: xp.identity(x_shape, g) * g, node_name="TraceBackward0", batch=_traces)
 def trace_matrix(x: Any) -> Any:
     """The sum of a matrix's diagonal."""
     return np.trace(x, dtype=x.dtype)
@@ -34,6 +40,7 @@ def trace_matrix(x: Any) -> Any:
 @multilinear(
     transposes=[lambda xp, g, y, dim: xp.cross_along(y, g, dim=dim), lambda xp, g, x, dim: xp.cross_along(g, x, dim=dim)],
     node_name="LinalgCrossBackward0",
+    batch=batch_rules.same("cross_along"),
 )
 def cross_along(x: Any, y: Any, *, dim: int) -> Any:
     """The cross products of the vectors of three elements along a dim, which counts from the end."""

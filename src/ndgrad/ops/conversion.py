@@ -26,23 +26,33 @@ from ndgrad.base.dtypes import (
     type_name,
     uint8,
 )
+from ndgrad.base.nesting import refuse_requires_grad
 from ndgrad.base.shapes import expands
+from ndgrad.core.batches import batch_of
 from ndgrad.core.cuts import note
 from ndgrad.core.inplace import check_overlap, check_target, shadow, write
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.kernels.striding import dense_copy
-from ndgrad.ops.declare import function, general, linear, rule_helper
+from ndgrad.ops import batch_rules
+from ndgrad.ops.declare import function, general, linear, recorded, rule_helper
 
 
 def _cast_back(xp: Any, g: Any, x_dtype: Any) -> Any:
     return g  # the engine converts every cotangent to the dtype of what it belongs to
 
 
-@general(vjp=[_cast_back], node_name="ToCopyBackward0", jvp=lambda xp, tangents, dtype: xp.to_dtype(tangents[0], dtype=dtype))
+@general(
+    vjp=[_cast_back],
+    node_name="ToCopyBackward0",
+    jvp=lambda xp, tangents, dtype: xp.to_dtype(tangents[0], dtype=dtype),
+    batch=lambda level, mapped, x, dtype: recorded.to_dtype(x, dtype=dtype),
+)
 def to_dtype(x: Any, *, dtype: dtype) -> Any:
     """The elements in another dtype, in memory of their own."""
-    return np.asarray(x).real.astype(numpy_dtype(dtype)) if x.dtype.kind == "c" and not dtype.is_complex and dtype is not bool_ else (
-        x.astype(numpy_dtype(dtype))
+    return (
+        np.asarray(x).real.astype(numpy_dtype(dtype))
+        if x.dtype.kind == "c" and not dtype.is_complex and dtype is not bool_
+        else (x.astype(numpy_dtype(dtype)))
     )
 
 
@@ -65,7 +75,12 @@ def _overwritten(xp: Any, tangents: Any) -> Any:
     return xp.zero_map(tangents[0]) if tangents[1] is None else tangents[1]
 
 
-@general(vjp=[lambda xp, g: xp.zero_map(g), lambda xp, g: g], node_name="torch::autograd::CopyBackwards", jvp=_overwritten)
+@general(
+    vjp=[lambda xp, g: xp.zero_map(g), lambda xp, g: g],
+    node_name="torch::autograd::CopyBackwards",
+    jvp=_overwritten,
+    batch=batch_rules.on_lined_up("overwrite"),
+)
 def overwrite(x: Any, y: Any) -> Any:
     """`y` in the shape and dtype of `x`: the value of `x.copy_(y)`."""
     if np.shape(y) != x.shape:
@@ -127,6 +142,7 @@ def detach_(self: Tensor) -> Tensor:
 @function(as_function=False)
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Start (or stop) recording operations on this leaf; returns the tensor."""
+    refuse_requires_grad()
     if not isinstance(requires_grad, (bool, np.bool_)):
         raise TypeError(f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {type(requires_grad).__name__}")
     if requires_grad and self.dtype.category < FLOATING:
@@ -212,8 +228,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 #: What `type()` says, and the names of the old constructors, for the dtypes that have one.
 LEGACY_NAMES = {
-    kind: f"{type_name(kind)}Tensor"
-    for kind in (float16, float32, float64, complex64, complex128, bool_, uint8, int8, int16, int32, int64)
+    kind: f"{type_name(kind)}Tensor" for kind in (float16, float32, float64, complex64, complex128, bool_, uint8, int8, int16, int32, int64)
 }
 
 
@@ -226,8 +241,17 @@ def _cast_method(name: str, wanted: dtype) -> None:
 
 
 for _name, _dtype in {
-    "float": float32, "double": float64, "half": float16, "int": int32, "long": int64, "short": int16, "char": int8,
-    "byte": uint8, "bool": bool_, "cfloat": complex64, "cdouble": complex128,
+    "float": float32,
+    "double": float64,
+    "half": float16,
+    "int": int32,
+    "long": int64,
+    "short": int16,
+    "char": int8,
+    "byte": uint8,
+    "bool": bool_,
+    "cfloat": complex64,
+    "cdouble": complex128,
 }.items():
     _cast_method(_name, _dtype)
 
@@ -254,4 +278,9 @@ def is_same_size(input: Tensor, other: Tensor) -> bool:
 def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     """Whether two tensors are the same memory, seen the same way."""
     x, y = self._memory(), tensor._memory()
+    if batch_of(x) is not None or batch_of(y) is not None:
+        raise RuntimeError(
+            "Batching rule not implemented for aten::is_set_to. We could not generate a fallback. Inside vmap a tensor has no memory of "
+            "its own; compare the tensors outside."
+        )
     return x.__array_interface__["data"] == y.__array_interface__["data"] and x.shape == y.shape and x.strides == y.strides

@@ -14,7 +14,9 @@ from ndgrad.base import modes
 from ndgrad.base.devices import check_device
 from ndgrad.base.dtypes import as_dtype, dtype, get_default_dtype, number_dtype, numpy_dtype, type_name
 from ndgrad.base.shapes import check_sizes
-from ndgrad.base.types import Array, Shape
+from ndgrad.base.types import Array, Payload, Shape
+from ndgrad.core.batches import Batch, batch_of
+from ndgrad.core.batching import BatchLevel
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.kernels.striding import strided
 from ndgrad.ops.arguments import check_tensor
@@ -31,6 +33,34 @@ def finish(array: Any, requires_grad: bool = False) -> Tensor:
             raise RuntimeError(f"Only Tensors of floating point and complex dtype can require gradients; {out.dtype} was asked for")
         out._node = LEAF
     return out
+
+
+# ---------------------------------------------------------------- inside vmap
+def levels_of(payload: Any) -> list[BatchLevel]:
+    """The calls of `vmap` between whose examples a payload differs, the outermost first."""
+    found: list[BatchLevel] = []
+    while (batch := batch_of(payload)) is not None:
+        if batch.mapped:
+            found.append(batch.level)
+        payload = batch.value._a
+    return found[::-1]
+
+
+def boxed(payload: Any, levels: Sequence[BatchLevel]) -> Tensor:
+    """A tensor with the dims of these levels' examples in front, as one example."""
+    out = finish(payload)
+    for level in levels:
+        batch: Any = Batch(out, level, True)
+        out = finish(batch)
+    return out
+
+
+def beside(tensor: Tensor, make: Callable[[Shape], Any], shape: Shape) -> Any:
+    """What `make` gives for a shape; with a dim for the examples that another tensor differs between, so that it can take their values."""
+    if batch_of(tensor._a) is None:
+        return make(shape)
+    levels = levels_of(tensor._a)
+    return boxed(make((*(level.size for level in levels), *shape)), levels)._a
 
 
 # ---------------------------------------------------------------- what the functions share
@@ -162,9 +192,20 @@ def read_number(name: str, argument: str, position: int, value: Any) -> Any:
     raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Number, not {type(value).__name__}")
 
 
-def like_array(input: Tensor, kind: Any, memory_format: Any = None) -> Array:
-    """Memory laid out as another tensor's is, or row-major where that is asked for."""
-    array = input._a
+def like_payload(array: Any, kind: Any, memory_format: Any = None, value: Any = None) -> Any:
+    """Memory of its own for whatever stands behind a payload, laid out alike and filled with a value if there is one."""
+    batch = batch_of(array)
+    if batch is not None:
+        made: Any = Batch(finish(like_payload(batch.value._a, kind, memory_format, value)), batch.level, batch.mapped)
+        return made
+    like = like_array(array, kind, memory_format)
+    if value is not None:
+        like[...] = value
+    return like
+
+
+def like_array(array: Payload, kind: Any, memory_format: Any = None) -> Array:
+    """Memory laid out as another array is, or row-major where that is asked for."""
     if memory_format is not None and memory_format.name == "contiguous_format":
         return np.empty(array.shape, kind)
     like = np.empty_like(array, dtype=kind, subok=False)
@@ -189,13 +230,12 @@ def _filled(name: str, make: Callable[..., Array], doc: str) -> None:
     ) -> Tensor:
         check_device(device)
         shape = read_size(name, size, named)
-        return _finished(shape, out, dtype, requires_grad)
+        check_dims(shape)
+        return deliver(name, make(check_sizes(shape), factory_dtype(name, dtype, get_default_dtype())), out, dtype, requires_grad)
 
-    def _finished(shape: Shape, out: Tensor | None, given: Any, requires_grad: bool) -> Tensor:
+    def check_dims(shape: Shape) -> None:
         if name == "zeros" and any(size < 0 for size in shape):
             raise RuntimeError(f"zeros: Dimension size must be non-negative. The size asked for is {list(shape)}.")
-        made = make(check_sizes(shape), factory_dtype(name, given, get_default_dtype()))
-        return deliver(name, made, out, given, requires_grad)
 
     def filled_like(
         input: Tensor,
@@ -209,10 +249,8 @@ def _filled(name: str, make: Callable[..., Array], doc: str) -> None:
     ) -> Tensor:
         check_device(device)
         check_tensor(input, f"{name}_like", "input", 1)
-        like = like_array(input, factory_dtype(f"{name}_like", dtype, input.dtype), memory_format)
-        if name != "empty":
-            like[...] = name == "ones"
-        return finish(like, requires_grad)
+        kind = factory_dtype(f"{name}_like", dtype, input.dtype)
+        return finish(like_payload(input._a, kind, memory_format, None if name == "empty" else name == "ones"), requires_grad)
 
     def new_filled(
         self: Tensor,
@@ -226,7 +264,9 @@ def _filled(name: str, make: Callable[..., Array], doc: str) -> None:
     ) -> Tensor:
         check_device(device)
         shape = read_size(f"new_{name}", size, named)
-        return _finished(shape, None, self.dtype if dtype is None else dtype, requires_grad)
+        check_dims(shape)
+        kind = factory_dtype(name, dtype, self.dtype)
+        return finish(beside(self, lambda whole: make(whole, kind), check_sizes(shape)), requires_grad)
 
     for made, own, words in (
         (filled, name, f"A tensor of the given size, {doc}."),
@@ -292,9 +332,9 @@ def full_like(
     """A tensor of the shape and dtype of another with every element `fill_value`."""
     check_device(device)
     check_tensor(input, "full_like", "input", 1)
-    like = like_array(input, factory_dtype("full_like", dtype, input.dtype), memory_format)
-    like[...] = _value_array("full_like", (), read_number("full_like", "fill_value", 2, fill_value), like.dtype)
-    return finish(like, requires_grad)
+    kind = factory_dtype("full_like", dtype, input.dtype)
+    value = _value_array("full_like", (), read_number("full_like", "fill_value", 2, fill_value), kind)
+    return finish(like_payload(input._a, kind, memory_format, value), requires_grad)
 
 
 @function(as_function=False)
@@ -313,7 +353,8 @@ def new_full(
     check_device(device)
     shape = _read_size_list("new_full", 1, size)
     value = read_number("new_full", "fill_value", 2, fill_value)
-    return finish(_value_array("new_full", shape, value, factory_dtype("new_full", dtype, self.dtype)), requires_grad)
+    kind = factory_dtype("new_full", dtype, self.dtype)
+    return finish(beside(self, lambda whole: _value_array("new_full", whole, value, kind), shape), requires_grad)
 
 
 # ---------------------------------------------------------------- memory with given strides
@@ -349,7 +390,18 @@ def new_empty_strided(
 ) -> Tensor:
     """Uninitialised memory with the given strides and this tensor's dtype."""
     check_device(device)
-    return finish(_strided("new_empty_strided", size, stride, factory_dtype("new_empty_strided", dtype, self.dtype)), requires_grad)
+    kind = factory_dtype("new_empty_strided", dtype, self.dtype)
+    one = _strided("new_empty_strided", size, stride, kind)
+
+    def make(whole: Shape) -> Array:
+        step = one.nbytes if one.size == 0 else sum((length - 1) * width for length, width in zip(one.shape, one.strides, strict=True))
+        extra = len(whole) - one.ndim
+        outer = [step // kind.itemsize + 1]
+        for length in whole[extra - 1 : 0 : -1] if extra else ():
+            outer.insert(0, outer[0] * length)
+        return _strided("new_empty_strided", whole, (*outer, *stride), kind) if extra else one
+
+    return finish(beside(self, make, one.shape), requires_grad)
 
 
 @function(method=False)
@@ -384,5 +436,5 @@ def empty_permuted(
 rule_helper(
     "zeros",
     lambda shape, like: np.zeros(shape, like.dtype),
-    lambda shape, like: wrap(np.zeros(shape, like._a.dtype)),
+    lambda shape, like: wrap(beside(like, lambda whole: np.zeros(whole, like._a.dtype), shape)),
 )

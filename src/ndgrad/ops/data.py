@@ -13,6 +13,7 @@ from ndgrad.base.devices import check_device
 from ndgrad.base.dtypes import as_dtype, dtype, from_numpy_dtype, get_default_dtype, number_dtype, numpy_dtype, promote_types, type_name
 from ndgrad.base.shapes import as_shape, check_sizes
 from ndgrad.base.types import Array
+from ndgrad.core.batches import batch_of
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.creation import finish, overflow
 from ndgrad.ops.declare import function
@@ -374,13 +375,15 @@ def __dlpack__(self: Tensor, **kwargs: Any) -> Any:
     """The tensor's memory as a DLPack capsule."""
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-    return self._memory().__dlpack__(**kwargs)
+    memory = self._memory()
+    return np.asarray(memory).__dlpack__(**kwargs) if batch_of(memory) is not None else memory.__dlpack__(**kwargs)
 
 
 @function(as_function=False)
 def __dlpack_device__(self: Tensor) -> tuple[int, int]:
     """The CPU, in DLPack's terms."""
-    return self._memory().__dlpack_device__()
+    memory = self._memory()
+    return np.asarray(memory).__dlpack_device__() if batch_of(memory) is not None else memory.__dlpack_device__()
 
 
 @function(method=False)

@@ -140,8 +140,9 @@ def _declare(
         call.__name__ = call.__qualname__ = own
         call.__doc__ = doc or body.__doc__
         call.primitive = primitive
+        primitive.call = call
         setattr(raw, own, primitive.kernel)
-        setattr(recorded, own, call)
+        setattr(recorded, own, completed(call, primitive.defaults) if primitive.defaults else call)
         if exposed:
             twin = None
             if in_place:
@@ -153,6 +154,15 @@ def _declare(
         return call
 
     return declare if kernel is None else declare(kernel)
+
+
+def completed(call: Function, defaults: dict[str, Any]) -> Function:
+    """An operation as rules call it, who may leave out parameters: its node needs them all."""
+
+    def complete(*operands: Any, **params: Any) -> Any:
+        return call(*operands, **{**defaults, **params})
+
+    return complete
 
 
 def several_outputs(operation: Operation) -> SeveralOutputs:

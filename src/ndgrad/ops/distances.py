@@ -10,6 +10,7 @@ from ndgrad.base.dtypes import type_name
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.core.saved import constant
 from ndgrad.core.tensor import Tensor
+from ndgrad.ops import batch_rules
 from ndgrad.ops.declare import function, general
 from ndgrad.ops.norms import vector_norm
 from ndgrad.ops.products import check_tensors
@@ -47,6 +48,7 @@ def _tangent(xp: Any, tangents: Any, x: Any, y: Any, out: Any) -> Any:
     jvp=_tangent,
     node_name="CdistBackward0",
     saved={"x1": "x", "x2": "y", "p": constant(2.0)},
+    batch=batch_rules.same("euclidean_distances"),
 )
 def euclidean_distances(x: Any, y: Any, *, by_products: bool) -> Any:
     """Lengths of the differences of all pairs of rows; `by_products`, from |x|^2 + |y|^2 - 2 x.y, which is faster and less exact."""

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from ndgrad.core.tensor import Tensor
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor
-from ndgrad.ops.creation import finish, like_array
+from ndgrad.ops.creation import finish
 from ndgrad.ops.declare import function, general
+from ndgrad.ops.random_numbers import drawn_like, drawn_tensor
 
 #: The value of SELU's negative saturation, -lambda * alpha, without its sign.
 _SATURATION = 1.7580993408473766
@@ -25,13 +27,17 @@ def _dropped(input: Tensor, p: float, train: bool, *, feature: bool = False, alp
     if p == 1:
         zero = finish(np.zeros((), input._a.dtype))
         return input.mul_(zero) if in_place else input.mul(zero)
+
+    def fill(made: Any) -> None:
+        made.bernoulli_(1 - p)
+
     if feature:
         if input._a.ndim < 2:
             raise RuntimeError(f"Feature dropout requires at least 2 dimensions in the input; its shape is {list(input._a.shape)}")
-        noise: Any = finish(np.empty((*input._a.shape[:2], *(1,) * (input._a.ndim - 2)), input._a.dtype))
+        shape = (*input._a.shape[:2], *(1,) * (input._a.ndim - 2))
+        noise: Any = drawn_tensor("dropout", shape, input.dtype, None, False, fill)
     else:
-        noise = finish(like_array(input, input._a.dtype))
-    noise.bernoulli_(1 - p)
+        noise = drawn_like(input, input._a.dtype, fill)
     if not alpha:
         noise.div_(1 - p)
         return input.mul_(noise) if in_place else input.mul(noise)
@@ -64,6 +70,7 @@ _declare("feature_alpha_dropout", "saturate whole channels with probability p", 
     vjp=[lambda xp, g, y, scale: g * y * scale, None],
     jvp=lambda xp, tangents, y, scale: xp.zero_map(y) if tangents[0] is None else tangents[0] * y * scale,
     node_name="NativeDropoutBackward0",
+    batch=batch_rules.broadcasting("masked_and_scaled"),
 )
 def masked_and_scaled(x: Any, y: Any, *, scale: float) -> Any:
     """The elements where the mask is set, times a number."""
@@ -76,6 +83,5 @@ def native_dropout(input: Any, p: float, train: bool | None) -> tuple[Tensor, Te
     check_tensor(input, "native_dropout", "input", 1)
     if train is False or input._a.size == 0:
         return input.clone(), finish(np.ones(input._a.shape, bool))
-    mask: Any = finish(like_array(input, np.dtype(bool)))
-    mask.bernoulli_(1 - p)
+    mask = drawn_like(input, np.dtype(bool), lambda made: made.bernoulli_(1 - p))
     return masked_and_scaled(input, mask, scale=0.0 if p == 1 else 1 / (1 - p)), mask

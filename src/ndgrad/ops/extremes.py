@@ -8,8 +8,11 @@ import numpy as np
 
 from ndgrad.base import return_types
 from ndgrad.base.dtypes import bool_
+from ndgrad.core.batches import batch_of
+from ndgrad.core.batching import BatchLevel
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels.scattering import scatter_add
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_nonempty, dims_of, one_dim, torch_arguments, unsupported, wrong
 from ndgrad.ops.declare import Operation, function, general, nondifferentiable, recorded, rule_helper
 from ndgrad.ops.reductions import row_major
@@ -22,6 +25,7 @@ _smallest: Any = np.minimum.reduce
 @general(
     vjp=[lambda xp, g, y, x_shape, dim, unique: xp.put_along(g, y, dim=dim, size=x_shape[dim], unique=unique)],
     jvp=lambda xp, tangents, y, dim, unique: xp.take_along(tangents[0], y, dim=dim, unique=unique),
+    batch=batch_rules.along("take_along", 1),
 )
 def take_along(x: Any, y: Any, *, dim: int, unique: bool = True) -> Any:
     """The elements of `x` at the positions `y` along a dim. `unique`: no position occurs twice in a slice."""
@@ -31,6 +35,7 @@ def take_along(x: Any, y: Any, *, dim: int, unique: bool = True) -> Any:
 @general(
     vjp=[lambda xp, g, y, dim, unique: xp.take_along(g, y, dim=dim, unique=unique)],
     jvp=lambda xp, tangents, y, dim, size, unique: xp.put_along(tangents[0], y, dim=dim, size=size, unique=unique),
+    batch=batch_rules.shifting("put_along"),
 )
 def put_along(x: Any, y: Any, *, dim: int, size: int, unique: bool = True) -> Any:
     """Zeros, `size` of them along the dim, with the elements of `x` added at the positions `y`."""
@@ -77,21 +82,28 @@ def _count_true(mask: Any, dims: tuple[int, ...], like: Any) -> Any:
     return np.add.reduce(mask, axis=dims, keepdims=True, dtype=like.dtype)
 
 
+def _count_true_recorded(mask: Any, dims: tuple[int, ...], like: Any) -> Any:
+    if batch_of(mask._a) is None:
+        return wrap(_count_true(mask._a, dims, like._a))
+    counted = mask.to(like.dtype)
+    return recorded.sum_dims(counted, dims=dims, keepdim=True) if dims else counted
+
+
 # how many hold over the dims, as a number of the other operand's dtype
-rule_helper("count_true", _count_true, lambda mask, dims, like: wrap(_count_true(mask._a, dims, like._a)))
+rule_helper("count_true", _count_true, _count_true_recorded)
 
 
 def _all_back(xp: Any, g: Any, x: Any, out: Any) -> Any:
     return _shared(xp, g, x, out, tuple(range(len(x.shape))), False)
 
 
-@general(vjp=[_all_back], node_name="MaxBackward1")
+@general(vjp=[_all_back], node_name="MaxBackward1", batch=batch_rules.on_flat("amax_dims", dims=(1,), keepdim=False))
 def max_all(x: Any) -> Any:
     """The largest element."""
     return _largest(x, axis=None)
 
 
-@general(vjp=[_all_back], node_name="MinBackward1")
+@general(vjp=[_all_back], node_name="MinBackward1", batch=batch_rules.on_flat("amin_dims", dims=(1,), keepdim=False))
 def min_all(x: Any) -> Any:
     """The smallest element."""
     return _smallest(x, axis=None)
@@ -244,13 +256,26 @@ def _position(finder: Any, x: Any, dim: int | None, keepdim: bool) -> Any:
     return row_major(finder(x, axis=dim, keepdims=keepdim), x)
 
 
-@nondifferentiable(policy="keep", public=False)
+def _finding(name: str) -> batch_rules.BatchRule:
+    """The rule of what may be looked for along a dim or in the flat tensor."""
+
+    def rule(level: BatchLevel, mapped: list[bool], x: Any, dim: int | None, keepdim: bool) -> Any:
+        find = getattr(recorded, name)
+        if dim is not None and x._a.ndim > 1:
+            return find(x, dim=dim + 1, keepdim=keepdim)
+        shape = (level.size, *(1,) * (x._a.ndim - 1)) if keepdim else (level.size,)
+        return recorded.reshape_to(find(batch_rules.flat(x), dim=1, keepdim=False), shape=shape)
+
+    return rule
+
+
+@nondifferentiable(policy="keep", public=False, batch=_finding("argmax_dim"))
 def argmax_dim(x: Any, *, dim: int | None, keepdim: bool = False) -> Any:
     """The first position of the largest element."""
     return _position(np.argmax, x, dim, keepdim)
 
 
-@nondifferentiable(policy="keep", public=False)
+@nondifferentiable(policy="keep", public=False, batch=_finding("argmin_dim"))
 def argmin_dim(x: Any, *, dim: int | None, keepdim: bool = False) -> Any:
     """The first position of the smallest element."""
     return _position(np.argmin, x, dim, keepdim)
@@ -283,5 +308,3 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The position of the smallest element, counted row-major over all of them or along `dim`; of equal ones the first."""
     return _find("argmin", argmin_dim, input, dim, keepdim)
-
-

@@ -10,6 +10,7 @@ from ndgrad.base import modes
 from ndgrad.core.inplace import in_place
 from ndgrad.core.tensor import INFERENCE, Tensor, mark_modified, plain, wrap
 from ndgrad.kernels.scalars import scalar_of
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arithmetic import zero
 from ndgrad.ops.declare import Operation, elementwise, function
 
@@ -23,9 +24,19 @@ def _number_fill(name: str, node_name: str) -> Operation:
 
 def _tensor_fill(name: str, node_name: str) -> Operation:
     def kernel(x: Any, y: Any) -> Any:
-        return np.full_like(x, y.astype(x.dtype))
+        out = np.empty_like(x, subok=False)
+        out[...] = y.astype(x.dtype)
+        return out
 
-    return elementwise(kernel, name=name, node_name=node_name, policy="keep", public=False, partials=[zero, lambda xp, g: g])
+    return elementwise(
+        kernel,
+        name=name,
+        node_name=node_name,
+        policy="keep",
+        public=False,
+        partials=[zero, lambda xp, g: g],
+        batch=batch_rules.on_lined_up(name),
+    )
 
 
 _fill_number = _number_fill("fill_number", "FillBackward0")

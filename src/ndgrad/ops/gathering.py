@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from ndgrad.base.dtypes import type_name
+from ndgrad.base.dtypes import int64, type_name
 from ndgrad.base.shapes import broadcast_shapes, wrap_dim
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import values
+from ndgrad.core.primitive import recorded
 from ndgrad.core.saved import constant
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import indexing, scattering
+from ndgrad.ops import batch_rules, index_rules
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import function, general, linear, nondifferentiable
 from ndgrad.ops.pieces import unbind
@@ -39,6 +43,7 @@ def pad_corner(x: Any, *, shape: Shape) -> Any:
     jvp=lambda xp, tangents, index, dim: xp.gather_along(tangents[0], index, dim=dim),
     node_name="GatherBackward0",
     saved={"sparse_grad": constant(False), "self_sym_sizes": None},
+    batch=batch_rules.along("gather_along", 1),
 )
 def gather_along(x: Any, index: Any, *, dim: int) -> Any:
     """The elements that an index of the operand's rank names along a dim."""
@@ -49,6 +54,7 @@ def gather_along(x: Any, index: Any, *, dim: int) -> Any:
     vjp=[lambda xp, g, index, dim: xp.gather_along(g, index, dim=dim), None],
     jvp=lambda xp, tangents, index, shape, dim: xp.gather_backward(tangents[0], index, shape=shape, dim=dim),
     node_name="ScatterAddBackward0",
+    batch=batch_rules.along("gather_backward", None),
 )
 def gather_backward(x: Any, index: Any, *, shape: Shape, dim: int) -> Any:
     """Zeros of `shape` to which `x` is added at the places that an index names along a dim."""
@@ -71,7 +77,7 @@ def in_range(
     index: Any, dim: int, size: int, message: str = "index {} is out of bounds for dimension {} with size {}", error: Any = RuntimeError
 ) -> None:
     """Refuse negative positions and those beyond the end."""
-    payload = np.asarray(index)
+    payload = np.asarray(values(index))
     if payload.size and (payload.min() < 0 or payload.max() >= size):
         raise error(message.format(payload[(payload < 0) | (payload >= size)].reshape(-1)[0], dim, size))
 
@@ -97,7 +103,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
                 f"Size does not match at dimension {other} expected index {list(own)} to be no larger than self {list(shape)} "
                 f"apart from dimension {axis}"
             )
-    if np.minimum.reduce(index._a, axis=None) < 0:
+    if np.minimum.reduce(values(index._a), axis=None) < 0:
         in_range(index._a, axis, shape[axis] if shape else 1)
     try:
         return gather_along(input, index, dim=axis)
@@ -124,17 +130,26 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             f"but got {len(shape)} dimensions for input, and {len(own)} dimensions for indices"
         )
     axis = wrap_dim(dim, len(shape))
-    if shape and indices._a.size and indices._a.min() < 0:
-        indices = wrap(indexing.counted_from_front(indices._a, shape[axis]))
+    if shape and indices._a.size and values(indices._a).min() < 0:
+        indices = recorded.where(indices < 0, indices + shape[axis], indices)
     common = broadcast_shapes((*shape[:axis], 1, *shape[axis + 1 :]), (*own[:axis], 1, *own[axis + 1 :])) if shape else ()
     for_input, for_index = ((*common[:axis], each[axis], *common[axis + 1 :]) if shape else () for each in (shape, own))
     return gather(expand_to(input, shape=for_input), axis, expand_to(indices, shape=for_index))
+
+
+def _rows_by_index(xp: Any, x: Any, index: Any, dim: int) -> Any:
+    return xp.index_1(x, index.reshape(-1), dims=(dim,)) if x.ndim else xp.clone(x)
+
+
+def _rows_back_by_index(xp: Any, x: Any, index: Any, shape: Shape, dim: int) -> Any:
+    return xp.index_1_backward(x, index.reshape(-1), shape=shape, dims=(dim,)) if shape else xp.clone(x.reshape(()))
 
 
 @general(
     vjp=[lambda xp, g, index, x_shape, dim: xp.index_select_backward(g, index, shape=x_shape, dim=dim), None],
     jvp=lambda xp, tangents, index, dim: xp.select_rows(tangents[0], index, dim=dim),
     node_name="IndexSelectBackward0",
+    batch=batch_rules.composed(_rows_by_index),
 )
 def select_rows(x: Any, index: Any, *, dim: int) -> Any:
     """The positions of one dim that a vector names."""
@@ -147,6 +162,7 @@ def select_rows(x: Any, index: Any, *, dim: int) -> Any:
     vjp=[lambda xp, g, index, dim: xp.select_rows(g, index, dim=dim), None],
     jvp=lambda xp, tangents, index, shape, dim: xp.index_select_backward(tangents[0], index, shape=shape, dim=dim),
     node_name="IndexAddBackward0",
+    batch=batch_rules.composed(_rows_back_by_index),
 )
 def index_select_backward(x: Any, index: Any, *, shape: Shape, dim: int) -> Any:
     """Zeros of `shape` to which `x` is added at the positions of one dim."""
@@ -178,6 +194,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     jvp=lambda xp, tangents, mask: xp.masked_select_same(tangents[0], mask),
     node_name="MaskedSelectBackward0",
     saved={"mask": None, "self_sym_sizes": None},
+    batch=index_rules.selecting,
 )
 def masked_select_same(x: Any, mask: Any) -> Any:
     """The elements where a mask of the same shape holds."""
@@ -200,16 +217,23 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     jvp=lambda xp, tangents, index: xp.take_flat(tangents[0], index),
     node_name="TakeBackward0",
     saved={"self_sym_sizes": None},
+    batch=batch_rules.composed(lambda xp, x, index: xp.index_1(x.reshape(-1), index, dims=(0,))),
 )
 def take_flat(x: Any, index: Any) -> Any:
     """The elements at positions of the flat tensor."""
     return np.take(x, index)
 
 
+def _flat_back_by_index(xp: Any, x: Any, index: Any, shape: Shape) -> Any:
+    flat = xp.index_1_backward(x.reshape(-1), index.reshape(-1), shape=(math.prod(shape),), dims=(0,))
+    return flat.reshape(shape)
+
+
 @general(
     vjp=[lambda xp, g, index: xp.take_flat(g, index), None],
     jvp=lambda xp, tangents, index, shape: xp.take_flat_backward(tangents[0], index, shape=shape),
     node_name="PutBackward0",
+    batch=batch_rules.composed(_flat_back_by_index),
 )
 def take_flat_backward(x: Any, index: Any, *, shape: Shape) -> Any:
     """Zeros of `shape` to which `x` is added at positions of the flat tensor."""
@@ -220,7 +244,7 @@ def take_flat_backward(x: Any, index: Any, *, shape: Shape) -> Any:
 
 def flat_positions(input: Tensor, index: Tensor) -> None:
     """Refuse positions outside of the flat tensor."""
-    payload, count = np.asarray(index._a), input._a.size
+    payload, count = np.asarray(values(index._a)), input._a.size
     if payload.size and (payload.min() < -count or payload.max() >= count):
         wrong = payload[(payload < -count) | (payload >= count)].reshape(-1)[0]
         raise IndexError(f"out of range: tried to access index {wrong} on a tensor of {count} elements.")
@@ -237,7 +261,10 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------- positions
-@nondifferentiable(policy="keep", public=False)
+NONZERO = "write torch.where(condition, a, b) with both cases, or nonzero_static(input, size=...)"
+
+
+@nondifferentiable(policy="keep", public=False, batch=batch_rules.dynamic("nonzero", NONZERO))
 def positions(x: Any) -> Any:
     """The positions of all elements that are not zero, one per row."""
     return np.transpose(np.nonzero(x)) if x.ndim else np.zeros((int(bool(x)), 0), np.int64)
@@ -251,15 +278,36 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return unbind(positions(input if input._a.ndim else input.detach().reshape(1)), 1)
 
 
+def _first_of_all(xp: Any, x: Any, size: int, fill_value: int) -> Any:
+    """The flat positions with those of what is not zero in front, then their place along each dim."""
+    shape = x._a.shape
+    if not shape or not x._a.size or not size:
+        x = x.reshape(-1)
+    found = (x != 0).reshape(-1)
+    order = (~found).to(int64).argsort(stable=True)[:size]
+    if order._a.size < size:
+        order = xp.pad_corner(order, shape=(size,))
+    real = wrap(np.arange(size)) < found.sum()
+    steps = [math.prod(shape[dim + 1 :]) for dim in range(len(shape))]
+    places = [xp.where(real, order // step % width, fill_value) for step, width in zip(steps, shape, strict=True) if x._a.size]
+    return xp.stack_tensors(places, dim=1) if places else wrap(np.full((size, len(shape)), fill_value))
+
+
+@nondifferentiable(policy="keep", public=False, batch=batch_rules.composed(_first_of_all))
+def first_positions(x: Any, *, size: int, fill_value: int) -> Any:
+    """The positions of the first `size` elements that are not zero, filled up."""
+    found = np.argwhere(x)[:size]
+    out = np.full((size, x.ndim), fill_value)
+    out[: len(found)] = found
+    return out
+
+
 @function
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """The first `size` positions of elements that are not zero, filled up with `fill_value`."""
     if size < 0:
         raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
-    found = np.argwhere(np.asarray(input._a))[:size]
-    out = np.full((size, input._a.ndim), fill_value)
-    out[: len(found)] = found
-    return wrap(out)
+    return first_positions(input, size=size, fill_value=fill_value)
 
 
 @function

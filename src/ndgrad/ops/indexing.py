@@ -11,10 +11,12 @@ import numpy as np
 
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import batch_of, values
 from ndgrad.core.saved import Names, Tensors, constant
 from ndgrad.core.tensor import Tensor, plain, wrap
 from ndgrad.kernels import indexing as kernels
 from ndgrad.kernels.striding import dense_copy
+from ndgrad.ops import index_rules
 from ndgrad.ops.data import array_of
 from ndgrad.ops.declare import Operation, function, general, rule_helper
 from ndgrad.ops.pieces import range_of, selected, slice_range, unbind
@@ -53,6 +55,7 @@ _MASK: Names = {"indices": Tensors(_mask), "mask": None, "dim": None}
     jvp=lambda xp, tangents, mask, dim: xp.index_mask(tangents[0], mask, dim=dim),
     node_name="IndexBackward0",
     saved=_MASK,
+    batch=index_rules.reading_mask,
 )
 def index_mask(x: Any, mask: Any, *, dim: int) -> Any:
     """The elements where a mask over the dims from `dim` on holds."""
@@ -63,6 +66,7 @@ def index_mask(x: Any, mask: Any, *, dim: int) -> Any:
     vjp=[lambda xp, g, mask, dim: xp.index_mask(g, mask, dim=dim), None],
     jvp=lambda xp, tangents, mask, shape, dim: xp.index_mask_backward(tangents[0], mask, shape=shape, dim=dim),
     node_name="IndexPutBackward0",
+    batch=index_rules.adding_mask,
 )
 def index_mask_backward(x: Any, mask: Any, *, shape: Shape, dim: int) -> Any:
     """Zeros of `shape` with `x` where the mask holds."""
@@ -79,6 +83,7 @@ def index_mask_backward(x: Any, mask: Any, *, shape: Shape, dim: int) -> Any:
     ],
     node_name="IndexPutBackward0",
     saved={**_MASK, "accumulate": constant(False)},
+    batch=index_rules.writing_mask,
 )
 def index_put_mask(x: Any, value: Any, mask: Any, *, dim: int) -> Any:
     """A copy of `x` with `value` where the mask holds."""
@@ -163,6 +168,7 @@ def _declare(count: int) -> tuple[Operation, Operation, Operation, Operation]:
         ),
         node_name="IndexBackward0",
         saved=saved,
+        batch=index_rules.reading(index_primitives),
     )
     backward = general(
         _with_operands(back, back_name, ("x", *names), ("shape", "dims")),
@@ -172,6 +178,7 @@ def _declare(count: int) -> tuple[Operation, Operation, Operation, Operation]:
             *("xp", "tangents", "shape", "dims", *names),
         ),
         node_name="IndexPutBackward0",
+        batch=index_rules.adding(index_primitives),
     )
 
     def kept(xp: Any, g: Any, dims: tuple[int, ...], accumulate: bool, *indices: Any) -> Any:
@@ -194,7 +201,14 @@ def _declare(count: int) -> tuple[Operation, Operation, Operation, Operation]:
 
     jvp = rule(push, "xp", "tangents", "dims", "accumulate", "x_shape", *names)
     operands, params = ("x", "value", *names), ("dims", "accumulate")
-    writing = general(_with_operands(put, write_name, operands, params), vjp=rules, jvp=jvp, node_name="IndexPutBackward0", saved=saved)
+    writing = general(
+        _with_operands(put, write_name, operands, params),
+        vjp=rules,
+        jvp=jvp,
+        node_name="IndexPutBackward0",
+        saved=saved,
+        batch=index_rules.writing(index_primitives),
+    )
     in_memory = general(
         _with_operands(put_into, f"{write_name}_", operands, params), vjp=rules, jvp=jvp, node_name="IndexPutBackward0", saved=saved
     )
@@ -295,8 +309,12 @@ def _slice_part(part: Any) -> int | None:
 Advanced = list[tuple[int, Tensor]]
 
 
-def apply_basic(tensor: Tensor, key: Any) -> tuple[Tensor, Advanced]:
-    """The view that the basic indices make, and the index tensors with the dims of that view that they are for."""
+def apply_basic(tensor: Tensor, key: Any, writes: bool = False) -> tuple[Tensor, Advanced]:
+    """The view that the basic indices make, and the index tensors with the dims of that view that they are for.
+
+    An index without dims that differs between the examples of a `vmap` makes no view: what it names is read at once, or, for who
+    writes, it is one of the index tensors.
+    """
     items = [_as_index(item) for item in _items(key)]
     rank = tensor._a.ndim
     used = 0
@@ -334,6 +352,14 @@ def apply_basic(tensor: Tensor, key: Any) -> tuple[Tensor, Advanced]:
             tensor = unsqueeze_dim(tensor, dim=dim)
             advanced.append((dim, _position(item)))
             dim += 1
+        elif item._a.ndim == 0 and batch_of(item._a) is not None:
+            if item._a.dtype.kind == "b":
+                index_rules.refuse_mask()
+            if writes:
+                advanced.append((dim, item))
+                dim += 1
+            else:
+                tensor = look_up(tensor, [(dim, item)])
         elif item._a.ndim == 0:
             if item._a.dtype.kind == "b":
                 tensor = unsqueeze_dim(tensor, dim=dim)
@@ -369,7 +395,9 @@ def resolve(shape: Shape, advanced: Advanced) -> tuple[tuple[int, ...], list[Ten
         payload = index._a
         if payload.dtype.kind == "b":
             check_mask(payload, shape, dim)
-            for axis, positions in enumerate(payload.nonzero()):
+            if index_rules.differs(index):
+                index_rules.refuse_mask()
+            for axis, positions in enumerate(np.nonzero(values(payload))):
                 dims.append(dim + axis)
                 indices.append(wrap(positions))
         else:
@@ -388,7 +416,7 @@ def resolve(shape: Shape, advanced: Advanced) -> tuple[tuple[int, ...], list[Ten
 def check_positions(shape: Shape, dims: tuple[int, ...], indices: list[Tensor]) -> None:
     """Refuse positions out of range."""
     for dim, index in zip(dims, indices, strict=True):
-        kernels.check_index(np.asarray(index._a), shape[dim], dim)
+        kernels.check_index(np.asarray(values(index._a)), shape[dim], dim)
 
 
 def lone_mask(advanced: Advanced) -> bool:
@@ -452,4 +480,6 @@ def contains(self: Tensor, element: Any) -> bool:
     if not isinstance(element, (Tensor, int, float, complex, np.generic)):
         raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
     other = element._a if isinstance(element, Tensor) else element
+    if batch_of(self._a) is not None or batch_of(other) is not None:
+        return bool((self == element).any().item())  # which says why it cannot be had
     return bool(np.any(self._a == other))

@@ -9,7 +9,8 @@ import numpy as np
 from ndgrad.base.dtypes import get_default_dtype, numpy_dtype
 from ndgrad.base.shapes import wrap_dim
 from ndgrad.base.types import Shape
-from ndgrad.core.primitive import PROMOTE
+from ndgrad.core.batching import BatchLevel
+from ndgrad.core.primitive import PROMOTE, recorded
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops.declare import function, general
 from ndgrad.ops.shape import atleast_1d, atleast_2d, atleast_3d
@@ -31,7 +32,14 @@ def _cat_back(xp: Any, g: Any, needs: Any, tensors_shape: Any, dim: int) -> tupl
     return tuple(parts)
 
 
-@general(joint=_cat_back, variadic=True, policy=PROMOTE, node_name="CatBackward0", public=False)
+@general(
+    joint=_cat_back,
+    variadic=True,
+    policy=PROMOTE,
+    node_name="CatBackward0",
+    public=False,
+    batch=lambda level, mapped, tensors, dim: recorded.cat_tensors(level.every(tensors, mapped), dim=dim + 1),
+)
 def cat_tensors(tensors: Any, *, dim: int) -> Any:
     """The tensors one after another along a dim; empty vectors are passed over."""
     rank = max([part.ndim for part in tensors])
@@ -92,7 +100,14 @@ def _stack_back(xp: Any, g: Any, needs: Any, dim: int) -> tuple[Any, ...]:
     return tuple(xp.select_index(g, dim=dim, index=position) if need else None for position, need in enumerate(needs))
 
 
-@general(joint=_stack_back, variadic=True, policy=PROMOTE, node_name="StackBackward0", public=False)
+@general(
+    joint=_stack_back,
+    variadic=True,
+    policy=PROMOTE,
+    node_name="StackBackward0",
+    public=False,
+    batch=lambda level, mapped, tensors, dim: recorded.stack_tensors(level.every(tensors, mapped), dim=dim + 1),
+)
 def stack_tensors(tensors: Any, *, dim: int) -> Any:
     """Tensors of one shape along a new dim."""
     shape = np.shape(tensors[0])
@@ -145,10 +160,7 @@ def column_stack(tensors: Any) -> Tensor:
     given = _sequence(tensors, "column_stack")
     if not given:
         raise RuntimeError("column_stack expects a non-empty TensorList")
-    columns = tuple(
-        tensor.reshape(tensor._a.size, 1) if tensor._a.ndim <= 1 else tensor
-        for tensor in given
-    )
+    columns = tuple(tensor.reshape(tensor._a.size, 1) if tensor._a.ndim <= 1 else tensor for tensor in given)
     return _cat(columns, 1)
 
 
@@ -171,7 +183,21 @@ def _matrix_shape(shape: Shape) -> tuple[int, int]:
     return (1, 1) if not shape else (1, shape[0]) if len(shape) == 1 else (shape[0], shape[1])
 
 
-@general(joint=_block_back, variadic=True, policy=PROMOTE, node_name="BlockDiagBackward0", public=False)
+def _blocks(level: BatchLevel, mapped: list[bool], tensors: Any) -> Any:
+    kind = tensors[0]._a.dtype
+    shapes = [_matrix_shape(part._a.shape[flag:]) for part, flag in zip(tensors, mapped, strict=True)]
+    width = sum(columns for _, columns in shapes)
+    rows: list[Any] = []
+    left = 0
+    for part, (height, columns) in zip(level.every(tensors, mapped), shapes, strict=True):
+        beside = [wrap(np.zeros((level.size, height, empty), kind)) for empty in (left, width - left - columns)]
+        block = recorded.reshape_to(part, shape=(level.size, height, columns))
+        rows.append(recorded.cat_tensors([beside[0], block, beside[1]], dim=2))
+        left += columns
+    return recorded.cat_tensors(rows, dim=1)
+
+
+@general(joint=_block_back, variadic=True, policy=PROMOTE, node_name="BlockDiagBackward0", public=False, batch=_blocks)
 def block_diagonal(tensors: Any) -> Any:
     """Zeros with the matrices along the diagonal."""
     shapes = [_matrix_shape(np.shape(part)) for part in tensors]

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import batch_of
+from ndgrad.core.batching import BatchLevel, lined_up
 from ndgrad.core.saved import constant
 from ndgrad.core.tensor import wrap
 from ndgrad.kernels.indexing import add_rows
-from ndgrad.ops.declare import general, rule_helper
+from ndgrad.ops.declare import general, recorded, rule_helper
 
 
 # ---------------------------------------------------------------- embeddings
@@ -18,8 +20,27 @@ def _embedding_back(xp: Any, g: Any, y: Any, x_shape: Shape, padding_idx: int, s
     return xp.embedding_adjoint(g, y, rows=x_shape[0], padding_idx=padding_idx, scale=scale)
 
 
+def _in_one_table(y: Any, rows: int) -> Any:
+    """Indices into the tables of all examples, where they stand below each other."""
+    size = y._a.shape[0]
+    return y + wrap((np.arange(size, dtype=y._a.dtype) * rows).reshape(size, *(1,) * (y._a.ndim - 1)))
+
+
+def _each_embedding(level: BatchLevel, mapped: list[bool], x: Any, y: Any, *, padding_idx: int, scale: bool) -> Any:
+    if not mapped[0] and not scale:  # which counts in each example for itself
+        return recorded.embedding_rows(x, y, padding_idx=padding_idx, scale=False)
+    x, y = level.every((x, y), mapped)
+    size, rows, width = x._a.shape
+    table = recorded.reshape_to(x, shape=(size * rows, width))
+    out = recorded.embedding_rows(table, _in_one_table(y, rows), padding_idx=-1, scale=scale)
+    if padding_idx < 0:
+        return out
+    return recorded.where(recorded.unsqueeze_dim(y == padding_idx, dim=y._a.ndim), wrap(out._a), out)  # no gradient for the padding
+
+
 @general(
     vjp=[_embedding_back],
+    batch=_each_embedding,
     node_name="EmbeddingBackward0",
     saved={
         "indices": "y",
@@ -46,10 +67,31 @@ def _factors(y: Any, like: Any, padding_idx: int, scale: bool) -> Any:
     return factors[..., None]
 
 
-rule_helper("embedding_factors", _factors, lambda y, like, padding_idx, scale: wrap(_factors(y._a, like._a, padding_idx, scale)))
+def _recorded_factors(y: Any, like: Any, padding_idx: int, scale: bool) -> Any:
+    if batch_of(y._a) is None:
+        return wrap(_factors(y._a, like._a, padding_idx, scale))
+    factors = recorded.to_dtype(y != padding_idx, dtype=like.dtype)
+    if scale:
+        flat = recorded.reshape_to(y, shape=(y._a.size,))
+        alike = recorded.unsqueeze_dim(flat, dim=0) == recorded.unsqueeze_dim(flat, dim=1)
+        often = recorded.sum_dims(recorded.to_dtype(alike, dtype=like.dtype), dims=(0,))
+        factors = factors / recorded.reshape_to(often, shape=y._a.shape)
+    return recorded.unsqueeze_dim(factors, dim=y._a.ndim)
 
 
-@general(vjp=[_adjoint_back])
+rule_helper("embedding_factors", _factors, _recorded_factors)
+
+
+def _each_adjoint(level: BatchLevel, mapped: list[bool], x: Any, y: Any, *, rows: int, padding_idx: int, scale: bool) -> Any:
+    """The tables of all examples as one."""
+    x, y = level.every((x, y), mapped)
+    if padding_idx >= 0:
+        x = recorded.masked_keep(x, recorded.unsqueeze_dim(y != padding_idx, dim=y._a.ndim))
+    out = recorded.embedding_adjoint(x, _in_one_table(y, rows), rows=level.size * rows, padding_idx=-1, scale=scale)
+    return recorded.reshape_to(out, shape=(level.size, rows, out._a.shape[1]))
+
+
+@general(vjp=[_adjoint_back], batch=_each_adjoint)
 def embedding_adjoint(x: Any, y: Any, *, rows: int, padding_idx: int, scale: bool) -> Any:
     """Zeros with the elements of `x` added to the rows that `y` names."""
     out = np.zeros((rows, x.shape[-1]), x.dtype)
@@ -85,8 +127,20 @@ def _layer_norm_back(xp: Any, g: Any, needs: Any, x: Any, weight: Any, x_shape: 
     return for_x, for_weight, for_bias
 
 
+def _each_layer_norm(level: BatchLevel, mapped: list[bool], x: Any, weight: Any, bias: Any, *, count: int, eps: float) -> Any:
+    rank = x._a.ndim - mapped[0]
+    x = x if mapped[0] else level.spread(x)
+    if not mapped[1] and not mapped[2]:
+        return recorded.layer_norm_last(x, weight, bias, count=count, eps=eps)
+    out = recorded.layer_norm_last(x, None, None, count=count, eps=eps)
+    if weight is not None:
+        out = out * (lined_up(weight, count, rank) if mapped[1] else weight)
+    return out if bias is None else out + (lined_up(bias, count, rank) if mapped[2] else bias)
+
+
 @general(
     joint=_layer_norm_back,
+    batch=_each_layer_norm,
     node_name="NativeLayerNormBackward0",
     saved={"input": "x", "normalized_shape": lambda node: node.params["x_shape"][-node.params["count"] :], "count": None, "eps": None},
 )
@@ -138,6 +192,7 @@ def gated_halves(x: Any, *, dim: int) -> Any:
     vjp=[lambda xp, g, pads: xp.pad_constant(g, pads=tuple((-before, -after) for before, after in pads), value=0)],
     jvp=lambda xp, tangents, pads: xp.pad_constant(tangents[0], pads=pads, value=0),
     node_name="ConstantPadNdBackward0",
+    batch=lambda level, mapped, x, pads, value: recorded.pad_constant(x, pads=((0, 0), *pads), value=value),
     saved={"pads": None},
 )
 def pad_constant(x: Any, *, pads: tuple[tuple[int, int], ...], value: Any) -> Any:

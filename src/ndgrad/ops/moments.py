@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import FLOATING, type_name
+from ndgrad.core.batches import values
 from ndgrad.core.tensor import Tensor
 from ndgrad.ops.arguments import dims_of, torch_arguments, wrong
 from ndgrad.ops.declare import elementwise, function, general, recorded
@@ -178,7 +179,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
             raise RuntimeError(
                 f"cov(): expected {name} to have the same numel as there are observations in the input but got {given._a.size} != {count}"
             )
-        if (given._a < 0).any():
+        if (values(given._a) < 0).any():
             raise RuntimeError(f"cov(): {name} cannot be negative")
         weights = given if weights is None else weights * given
     if weights is None:

@@ -9,9 +9,11 @@ import numpy as np
 
 from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, dtype, type_name
 from ndgrad.base.shapes import broadcast_shapes
+from ndgrad.core.batches import batch_of
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import spectral
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor, dims_of, kept_shape, one_dim, torch_arguments
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, general, recorded, rule_helper
@@ -86,7 +88,12 @@ def _dist_back(xp: Any, g: Any, needs: Any, x: Any, y: Any, out: Any, p: float) 
     return cotangent if needs[0] else None, -cotangent if needs[1] else None
 
 
-@general(joint=_dist_back, policy="promote", node_name="DistBackward0")
+def _dist_by_norm(xp: Any, x: Any, y: Any, p: float) -> Any:
+    away = x - y
+    return xp.norm_dims(away, p=p, dims=tuple(range(away.ndim)), keepdim=False)
+
+
+@general(joint=_dist_back, policy="promote", node_name="DistBackward0", batch=batch_rules.composed(_dist_by_norm))
 def dist_all(x: Any, y: Any, *, p: float) -> Any:
     """The p-norm of x - y."""
     return vector_norm_of(x - y, p, None, False)
@@ -280,5 +287,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 def _norm_of_at_least(x: Tensor, dims: Dims, eps: float) -> Any:
     """The norm, raised to `eps` where it is less, with the gradient of the norm itself."""
     size: Any = vector_norm_dims(x, p=2.0, dims=dims, keepdim=True)
+    if batch_of(size._a) is not None:
+        return size + (eps - size.detach()).clamp(min=0)
     short = np.maximum(size._a.dtype.type(eps) - size._a, 0)
     return size + wrap(short) if short.any() else size

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.shapes import as_int, as_shape, wrap_dim
-from ndgrad.base.storage import address, element_strides, owner_of
+from ndgrad.base.storage import element_strides
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import batch_of, values
 from ndgrad.core.saved import constant, operand_shape
-from ndgrad.core.tensor import Tensor
+from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels.striding import laid_out, strided
 from ndgrad.ops.declare import function, linear, recorded, several_outputs
 
@@ -103,6 +104,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise RuntimeError(f"start must be an 0-dim integral Tensor. It has shape {list(start._a.shape)} and {start.dtype}.")
     axis = wrap_dim(dim, len(shape))
     size = shape[axis]
+    if isinstance(start, Tensor) and batch_of(start._a) is not None:
+        return _narrowed_as_told(input, axis, start, length)
     begin = as_int(start.item() if isinstance(start, Tensor) else start, "start")
     if not -size <= begin <= size:
         raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {begin})")
@@ -111,6 +114,17 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if begin + length > size:
         raise RuntimeError(f"start ({begin}) + length ({length}) exceeds dimension size ({size}).")
     return slice_range(input, dim=axis, start=begin, stop=begin + length, step=1)
+
+
+def _narrowed_as_told(input: Tensor, axis: int, start: Tensor, length: int) -> Tensor:
+    """`narrow` from a place that differs between the examples of a `vmap`: a copy."""
+    size, known = input._a.shape[axis], values(start._a)
+    if known.size and (known.min() < -size or known.max() > size):
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}])")
+    begin = recorded.where(start < 0, start + size, start)
+    if known.size and values(begin._a).max() + length > size:
+        raise RuntimeError(f"start ({values(begin._a).max()}) + length ({length}) exceeds dimension size ({size}).")
+    return recorded.index_1(input, begin + wrap(np.arange(length)), dims=(axis,))
 
 
 @function(out=True)
@@ -405,6 +419,7 @@ def diagonal_backward(x: Any, *, shape: Shape, offset: int, dim1: int, dim2: int
     transpose=lambda xp, g, x_shape, offset: xp.diagonal_backward(g, shape=x_shape, offset=offset, dim1=0, dim2=1),
     node_name="DiagonalBackward0_copy",
     saved={"dim1": constant(0), "dim2": constant(1)},
+    batch=lambda level, mapped, x, offset: recorded.clone(recorded.diagonal_view(x, offset=offset, dim1=1, dim2=2)),
 )
 def diagonal_copy(x: Any, *, offset: int) -> Any:
     """A copy of a diagonal of a matrix."""
@@ -463,90 +478,3 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """A matrix with all elements on a diagonal."""
     return embed_diagonal(input.reshape(-1), offset=offset, dim1=0, dim2=1)
-
-
-# ---------------------------------------------------------------- arbitrary strides
-def _gather_strided(xp: Any, g: Any, x_shape: Shape, size: Shape, stride: Shape, offset: int, own: Shape) -> Any:
-    return xp.strided_backward(g, shape=x_shape, size=size, stride=stride, offset=offset, own=own)
-
-
-@linear(
-    transpose=_gather_strided,
-    view=True,
-    node_name="AsStridedBackward0",
-    saved={"offset": None, "own": None, "self_sym_sizes": None},
-)
-def strided_view(x: Any, *, size: Shape, stride: Shape, offset: int, own: Shape) -> Any:
-    """Any shape and strides over the memory of `x`, whose strides are `own`; `offset` counts from its first element."""
-    if element_strides(x) != own:
-        raise ValueError(
-            f"as_strided was recorded for memory with strides {list(own)} and cannot be replayed on strides {list(element_strides(x))}"
-        )
-    return strided(x, size, tuple(step * x.itemsize for step in stride), offset * x.itemsize)
-
-
-def _memory_range(shape: Shape, strides: Shape) -> int:
-    return 0 if 0 in shape else sum((size - 1) * step for size, step in zip(shape, strides, strict=True)) + 1
-
-
-def _memory_positions(shape: Shape, strides: Shape) -> Any:
-    """For every element its place in memory."""
-    places = np.zeros(shape, np.int64)
-    for axis, (size, step) in enumerate(zip(shape, strides, strict=True)):
-        places += (np.arange(size) * step).reshape((-1,) + (1,) * (len(shape) - 1 - axis))
-    return places
-
-
-@linear(transpose=lambda xp, g, size, stride, offset, own: xp.strided_apply(g, size=size, stride=stride, offset=offset, own=own))
-def strided_backward(x: Any, *, shape: Shape, size: Shape, stride: Shape, offset: int, own: Shape) -> Any:
-    """The cotangent of the operand of `as_strided`: elements that share memory share what comes back."""
-    low = min(offset, 0)
-    places = _memory_positions(size, stride) + (offset - low)
-    mine = _memory_positions(shape, own) - low
-    length = max(offset + _memory_range(size, stride), _memory_range(shape, own), 1) - low
-    flat = np.zeros(length, x.dtype)
-    np.add.at(flat, places.reshape(-1), np.reshape(x, -1))
-    if any(step == 0 and count > 1 for step, count in zip(own, shape, strict=True)):
-        counts = np.zeros(length, x.real.dtype)
-        np.add.at(counts, mine.reshape(-1), 1)
-        flat /= np.maximum(counts, 1)
-    return flat[mine]
-
-
-@linear(
-    transpose=lambda xp, g, x_shape, size, stride, offset, own: xp.strided_backward(
-        g, shape=x_shape, size=size, stride=stride, offset=offset, own=own
-    )
-)
-def strided_apply(x: Any, *, size: Shape, stride: Shape, offset: int, own: Shape) -> Any:
-    """What `as_strided` gives for a tensor laid out with the strides `own`, as a copy."""
-    low = min(offset, 0)
-    flat = np.zeros(max(offset + _memory_range(size, stride), _memory_range(x.shape, own), 1) - low, x.dtype)
-    flat[(_memory_positions(x.shape, own) - low).reshape(-1)] = np.reshape(x, -1)
-    return flat[_memory_positions(size, stride) + (offset - low)]
-
-
-@function
-def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
-    """Any shape and strides, in elements, over the tensor's whole storage: a view."""
-    shape, strides = as_shape((size,), "size"), as_shape((stride,), "stride")
-    if len(shape) != len(strides):
-        raise RuntimeError(f"mismatch in length of strides and shape: {list(shape)} and {list(strides)}")
-    if any(step < 0 for step in strides):
-        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(strides)}")
-    if any(width < 0 for width in shape):
-        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
-    memory = input._memory()
-    owner = owner_of(memory)
-    width = memory.itemsize
-    own = (address(memory) - address(owner)) // width
-    begin = own if storage_offset is None else storage_offset
-    if begin < 0:
-        raise RuntimeError(f"Tensor: invalid storage offset {begin}")
-    needed = (begin + _memory_range(shape, strides)) * width if 0 not in shape else 0
-    if needed > owner.nbytes:
-        raise RuntimeError(
-            f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {begin}, and itemsize {width} requiring a storage "
-            f"size of {needed} are out of bounds for storage of size {owner.nbytes}"
-        )
-    return strided_view(input, size=shape, stride=strides, offset=begin - own, own=element_strides(memory))

@@ -12,19 +12,56 @@ from ndgrad.base.location import place
 from ndgrad.base.modes import exceptional
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes
+from ndgrad.core.batching import BatchLevel
 from ndgrad.core.families import binary_lane
 from ndgrad.core.node import CONSTANT, Node, edge_of, tick
-from ndgrad.core.primitive import raw
+from ndgrad.core.primitive import raw, recorded
 from ndgrad.core.saved import constant, operand_shape
 from ndgrad.core.tensor import Tensor, plain, wrap
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.declare import function, general, linear, multilinear, primitives, rule_helper
 from ndgrad.ops.shape import expand_to, reshape_to
 
 
+# ---------------------------------------------------------------- examples of vmap: batches of products, or one larger product
+def _mm_of_examples(level: BatchLevel, mapped: list[bool], x: Tensor, y: Tensor) -> Tensor:
+    if mapped[1]:
+        return recorded.bmm(x if mapped[0] else level.spread(x), y)
+    count, rows, inner = x._a.shape
+    out = recorded.mm(reshape_to(x, shape=(count * rows, inner)), y)
+    return reshape_to(out, shape=(count, rows, y._a.shape[1]))
+
+
+def _mv_of_examples(level: BatchLevel, mapped: list[bool], x: Tensor, y: Tensor) -> Tensor:
+    if mapped[0] and mapped[1]:
+        return recorded.select_index(recorded.bmm(x, recorded.unsqueeze_dim(y, dim=2)), dim=2, index=0)
+    if mapped[1]:
+        return recorded.mm(y, recorded.t_matrix(x))
+    count, rows, inner = x._a.shape
+    return reshape_to(recorded.mv(reshape_to(x, shape=(count * rows, inner)), y), shape=(count, rows))
+
+
+def _dot_of_examples(level: BatchLevel, mapped: list[bool], x: Tensor, y: Tensor) -> Tensor:
+    if mapped[0] and mapped[1]:
+        return recorded.sum_dims(recorded.mul(x, y), dims=(1,), keepdim=False)
+    return recorded.mv(x, y) if mapped[0] else recorded.mv(y, x)
+
+
+def _bmm_of_examples(level: BatchLevel, mapped: list[bool], x: Tensor, y: Tensor) -> Tensor:
+    x, y = level.every((x, y), mapped)
+    count, each, rows, inner = x._a.shape
+    columns = y._a.shape[3]
+    out = recorded.bmm(reshape_to(x, shape=(count * each, rows, inner)), reshape_to(y, shape=(count * each, inner, columns)))
+    return reshape_to(out, shape=(count, each, rows, columns))
+
+
 # ---------------------------------------------------------------- the primitives, each one BLAS call
 @multilinear(
-    transposes=[lambda xp, g, y: xp.mm(g, xp.t_matrix(y)), lambda xp, g, x: xp.mm(xp.t_matrix(x), g)], public=False, saved={"mat2": "y"}
+    transposes=[lambda xp, g, y: xp.mm(g, xp.t_matrix(y)), lambda xp, g, x: xp.mm(xp.t_matrix(x), g)],
+    public=False,
+    saved={"mat2": "y"},
+    batch=_mm_of_examples,
 )
 def mm(x: Any, y: Any) -> Any:
     """A matrix times a matrix. np.dot hands transposed operands to BLAS as they are, and is quick on small ones."""
@@ -35,13 +72,14 @@ def mm(x: Any, y: Any) -> Any:
     transposes=[lambda xp, g, y: xp.reshape_to(g, shape=(*g.shape, 1)) * y, lambda xp, g, x: xp.mv(xp.t_matrix(x), g)],
     public=False,
     saved={"vec": "y"},
+    batch=_mv_of_examples,
 )
 def mv(x: Any, y: Any) -> Any:
     """A matrix times a vector."""
     return np.dot(x, y)
 
 
-@multilinear(transposes=[lambda xp, g, y: g * y, lambda xp, g, x: g * x], public=False, saved={"tensor": "y"})
+@multilinear(transposes=[lambda xp, g, y: g * y, lambda xp, g, x: g * x], public=False, saved={"tensor": "y"}, batch=_dot_of_examples)
 def dot(x: Any, y: Any) -> Any:
     """The sum of the products of two vectors' elements."""
     return np.dot(x, y)
@@ -59,6 +97,7 @@ for _name in ("mm", "mv", "dot"):
     ],
     saved={"mat2": "y"},
     public=False,
+    batch=_bmm_of_examples,
 )
 def bmm(x: Any, y: Any) -> Any:
     """A batch of matrices times a batch of matrices, of the same length: np.matmul would broadcast."""
@@ -73,19 +112,31 @@ def bmm(x: Any, y: Any) -> Any:
         None if tangents[0] is None else xp.vdot_vectors(tangents[0], y), None if tangents[1] is None else xp.vdot_vectors(x, tangents[1])
     ),
     node_name="VdotBackward0",
+    batch=batch_rules.composed(lambda xp, x, y: xp.dot(xp.conj(x), y)),
 )
 def vdot_vectors(x: Any, y: Any) -> Any:
     """The sum of the products of the conjugates of one vector's elements with another's."""
     return np.vdot(x, y)
 
 
-@linear(transpose=lambda xp, g: xp.drop_row(g), view=True, node_name="UnsqueezeBackward0", saved={"dim": constant(0)})
+@linear(
+    transpose=lambda xp, g: xp.drop_row(g),
+    view=True,
+    node_name="UnsqueezeBackward0",
+    saved={"dim": constant(0)},
+    batch=lambda level, mapped, x: recorded.unsqueeze_dim(x, dim=1),
+)
 def as_row(x: Any) -> Any:
     """A vector as a matrix of one row."""
     return x[None]
 
 
-@linear(transpose=lambda xp, g: xp.as_row(g), node_name="SqueezeBackward4", saved={"dim": constant(0), "self_sym_sizes": operand_shape})
+@linear(
+    transpose=lambda xp, g: xp.as_row(g),
+    node_name="SqueezeBackward4",
+    saved={"dim": constant(0), "self_sym_sizes": operand_shape},
+    batch=lambda level, mapped, x: recorded.select_index(x, dim=1, index=0),
+)
 def drop_row(x: Any) -> Any:
     """The only row of a matrix that nobody else has."""
     return x[0]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,20 @@ from ndgrad.base.dtypes import cpp_name, type_name
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.shapes import broadcast_shapes, check_expandable
 from ndgrad.base.types import Array
-from ndgrad.core.inplace import check_recorded, check_target, check_writable, shadow
+from ndgrad.core.batches import batch_of, values
+from ndgrad.core.batching import BatchLevel
+from ndgrad.core.inplace import check_examples, check_recorded, check_target, check_writable, shadow
 from ndgrad.core.inplace import finish as finish_write
 from ndgrad.core.observers import Observer, announce
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import distributions
+from ndgrad.kernels.mersenne import Mersenne
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.arithmetic import zero
-from ndgrad.ops.creation import finish, read_size
+from ndgrad.ops.creation import boxed, finish, levels_of, like_array, read_size
 from ndgrad.ops.declare import Operation, function, general
-from ndgrad.ops.random_numbers import Generator, drawn_tensor, engine_of, read_int
+from ndgrad.ops.random_numbers import Generator, drawn_like, drawn_tensor, engine_of, read_int
+from ndgrad.ops.randomness import check_fillable, drawn_examples, random_levels, refuse_out, with_own_numbers
 
 
 def _erasing(name: str, node_name: str) -> Operation:
@@ -34,21 +39,46 @@ def _erasing(name: str, node_name: str) -> Operation:
     return general(vjp=[zero], node_name=node_name, jvp=lambda xp, tangents: xp.zero_map(tangents[0]))(kernel)
 
 
-def _fill(self: Any, name: str, history: Any, draw: Callable[[Array], Any], *others: Tensor) -> Tensor:
+def _fill(self: Any, name: str, engine: Mersenne, history: Any, draw: Callable[..., Any], *others: Tensor) -> Tensor:
     """Check, draw into the tensor's own memory (whose layout decides which number goes where), and settle its history.
 
     `others` are the history's further operands: tensors that say what to draw.
     """
+    levels = random_levels()
     check_target(self, name)
     recording = modes.is_grad_enabled() and (self.requires_grad or any(other.requires_grad for other in others))
     if recording:
         check_recorded(self, name)
     memory = self._memory()
     check_writable(self, memory.shape, memory.dtype, name)
+    if levels:
+        _check_examples(levels, memory, others)
     out = history(shadow(self), *others) if recording else finish(memory)
     announce(Observer.overwrites, self)
-    run_quietly(draw, memory)
+    if levels and batch_of(memory) is not None:
+        _fill_examples(levels, memory, engine, draw, others)
+    else:
+        run_quietly(draw, memory, *(np.asarray(other._a) for other in others))
     return finish_write(self, out, name, recording)
+
+
+def _check_examples(levels: Sequence[BatchLevel], memory: Any, others: Sequence[Tensor]) -> None:
+    """Inside `vmap`: refuse a target that is the same for all examples and to be filled with what differs."""
+    for other in others:
+        check_examples(memory, other._a)
+    check_fillable(levels, memory)
+
+
+def _fill_examples(levels: Sequence[BatchLevel], memory: Any, engine: Mersenne, draw: Callable[..., Any], others: Sequence[Tensor]) -> None:
+    """Inside `vmap`: draw for all examples, and write into the memory of the level below."""
+    own = levels_of(memory)
+    if not others and own == with_own_numbers(levels):
+        every = like_array(values(memory), memory.dtype)
+        run_quietly(draw, every)
+        drawn = boxed(every, own)
+    else:
+        drawn = drawn_examples(levels, memory.shape, memory.dtype, engine, draw, others)
+    memory[...] = drawn._a
 
 
 def _number(name: str, argument: str, position: int, value: Any) -> float:
@@ -90,7 +120,7 @@ def uniform_(self: Tensor, *args: Any, generator: Generator | None = None, **nam
             f"uniform_ expects to-from <= std::numeric_limits<{type_name(self.dtype)}>::max(), but found to={high:g} and from={low:g} "
             "which result in to-from to exceed the limit"
         )
-    return _fill(self, "uniform_", _uniform_history, lambda memory: distributions.uniform_(engine, memory, low, high))
+    return _fill(self, "uniform_", engine, _uniform_history, lambda memory: distributions.uniform_(engine, memory, low, high))
 
 
 def _two(name: str, args: tuple[Any, ...], named: dict[str, Any], *wanted: tuple[str, float]) -> list[float]:
@@ -123,7 +153,7 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     engine = engine_of(generator, "normal_")
     _check_std(spread)
     _check_normal(self)
-    return _fill(self, "normal_", _normal_history, lambda memory: distributions.normal_(engine, memory, centre, spread))
+    return _fill(self, "normal_", engine, _normal_history, lambda memory: distributions.normal_(engine, memory, centre, spread))
 
 
 def _check_continuous(tensor: Tensor, distribution: str, name: str) -> None:
@@ -141,7 +171,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     if not rate > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate:g}")
     _check_continuous(self, "Exponential", type_name(self.dtype))
-    return _fill(self, "exponential_", _exponential_history, lambda memory: distributions.exponential_(engine, memory, rate))
+    return _fill(self, "exponential_", engine, _exponential_history, lambda memory: distributions.exponential_(engine, memory, rate))
 
 
 @function(as_function=False)
@@ -152,7 +182,7 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
     if not width > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={width:g}")
     _check_continuous(self, "Cauchy", cpp_name(self.dtype))
-    return _fill(self, "cauchy_", _cauchy_history, lambda memory: distributions.cauchy_(engine, memory, centre, width))
+    return _fill(self, "cauchy_", engine, _cauchy_history, lambda memory: distributions.cauchy_(engine, memory, centre, width))
 
 
 @function(as_function=False)
@@ -164,7 +194,7 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={spread:g}")
     if self._a.dtype.kind != "f":
         raise NotImplementedError(f"\"log_normal_cpu\" not implemented for '{type_name(self.dtype)}'")
-    return _fill(self, "log_normal_", _log_normal_history, lambda memory: distributions.log_normal_(engine, memory, centre, spread))
+    return _fill(self, "log_normal_", engine, _log_normal_history, lambda memory: distributions.log_normal_(engine, memory, centre, spread))
 
 
 @function(as_function=False)
@@ -176,7 +206,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={probability:g}")
     if self._a.dtype.kind not in "fiu":
         raise NotImplementedError(f"\"geometric_cpu\" not implemented for '{type_name(self.dtype)}'")
-    return _fill(self, "geometric_", _geometric_history, lambda memory: distributions.geometric_(engine, memory, probability))
+    return _fill(self, "geometric_", engine, _geometric_history, lambda memory: distributions.geometric_(engine, memory, probability))
 
 
 # ---------------------------------------------------------------- whole numbers
@@ -206,7 +236,7 @@ def random_(self: Tensor, *args: Any, generator: Generator | None = None, **name
         low = read_int("random_", "from", 1, low)
         high = None if high is None else read_int("random_", "to", 2, high)
     _check_random(self, low, high)
-    return _fill(self, "random_", history, lambda memory: distributions.random_(engine, memory, low, high))
+    return _fill(self, "random_", engine, history, lambda memory: distributions.random_(engine, memory, low, high))
 
 
 def _check_random(tensor: Tensor, low: int | None, high: int | None) -> None:
@@ -246,35 +276,43 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     """Fill with ones, each with probability `p` (a number, or a tensor that broadcasts), and zeros."""
     engine = engine_of(generator, "bernoulli_")
     if isinstance(p, Tensor):
-        probabilities = _probabilities(p, self._a.shape)
+        _check_probabilities(p, self._a.shape)
         if self._a.dtype.kind == "c":
             raise NotImplementedError(f"\"bernoulli_tensor_cpu_self_\" not implemented for '{type_name(self.dtype)}'")
         history = bernoulli_by_tensor_history
-        return _fill(self, "bernoulli_", history, lambda memory: distributions.bernoulli_(engine, memory, probabilities), p)
+        return _fill(self, "bernoulli_", engine, history, lambda memory, p: distributions.bernoulli_(engine, memory, p), p)
     probability = _number("bernoulli_", "p", 1, p)
     if not 0 <= probability <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={probability:g}")
     if self._a.dtype.kind == "c":
         raise NotImplementedError(f"\"bernoulli_scalar_cpu_\" not implemented for '{type_name(self.dtype)}'")
-    return _fill(self, "bernoulli_", _bernoulli_by_number, lambda memory: distributions.bernoulli_(engine, memory, probability))
+    return _fill(self, "bernoulli_", engine, _bernoulli_by_number, lambda memory: distributions.bernoulli_(engine, memory, probability))
 
 
-def _probabilities(p: Tensor, shape: tuple[int, ...]) -> Array:
+def _check_probabilities(p: Tensor, shape: tuple[int, ...]) -> None:
     check_expandable(p._a.shape, shape)
     if p._a.dtype.kind != "f":
         raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{type_name(p.dtype)}'")
-    probabilities = np.asarray(p._a)
+    probabilities = values(p._a)
     if not np.all((probabilities >= 0) & (probabilities <= 1)):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.  Every probability must lie between 0 and 1.")
-    return probabilities
 
 
 @function(out=True)
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """Ones and zeros in the shape of `input`, whose elements are the probabilities of a one unless `p` is given."""
     check_tensor(input, "bernoulli", "input", 1)
-    made: Any = finish(np.empty_like(input._a, subok=False))
-    made.bernoulli_(input if p is None else p, generator=generator)
+    levels = random_levels()
+    if not levels:
+        made: Any = finish(np.empty_like(input._a, subok=False))
+        made.bernoulli_(input if p is None else p, generator=generator)
+    elif p is None:
+        engine = engine_of(generator, "bernoulli")
+        _check_probabilities(input, input._a.shape)
+        kernel = partial(distributions.bernoulli_, engine)
+        made = drawn_examples(levels, input._a.shape, input._a.dtype, engine, kernel, [input])
+    else:
+        made = drawn_like(input, input._a.dtype, lambda memory: memory.bernoulli_(p, generator=generator))
     return _without_gradient(_bernoulli_history, input, made)
 
 
@@ -331,8 +369,8 @@ def normal(
         shape = read_size("normal", (tuple(size),), {})
         return drawn_tensor("normal", shape, dtype, out, requires_grad, lambda tensor: normal_(tensor, mean, std, generator=generator))
     engine = engine_of(generator, "normal")
-    centre = np.asarray(mean._a) if by_mean else _number("normal", "mean", 1, mean)
-    spread: Any = np.asarray(std._a) if by_std else _number("normal", "std", 2, std)
+    centre = np.asarray(values(mean._a)) if by_mean else _number("normal", "mean", 1, mean)
+    spread: Any = np.asarray(values(std._a)) if by_std else _number("normal", "std", 2, std)
     source: Any = mean if by_mean else std
     if by_std:
         if spread.dtype.kind == "c":
@@ -341,10 +379,20 @@ def normal(
             raise RuntimeError(f"normal expects all elements of std >= 0.0; the smallest is {np.min(spread)}")
     else:
         _check_std(float(spread))
-    shape = broadcast_shapes(np.shape(centre), np.shape(spread))
+    shape = broadcast_shapes(mean._a.shape if by_mean else (), std._a.shape if by_std else ())
     _check_normal(source)
-    made = finish(np.empty(shape, source._a.dtype))
-    run_quietly(distributions.normal_elementwise_, engine, made._memory(), centre, spread)
+    levels = random_levels()
+    if levels:
+        if out is not None:
+            refuse_out("normal")
+
+        def draw(memory: Array, *arrays: Array) -> None:
+            distributions.normal_elementwise_(engine, memory, arrays[0] if by_mean else centre, arrays[-1] if by_std else spread)
+
+        made = drawn_examples(levels, shape, source._a.dtype, engine, draw, [each for each in (mean, std) if isinstance(each, Tensor)])
+    else:
+        made = finish(np.empty(shape, source._a.dtype))
+        run_quietly(distributions.normal_elementwise_, engine, made._memory(), centre, spread)
     if out is not None:
         return out.copy_(made)
     if by_mean and by_std:

@@ -11,12 +11,15 @@ from ndgrad.base import modes
 from ndgrad.base.devices import CPU, check_device, device
 from ndgrad.base.dtypes import FLOATING, as_dtype, get_default_dtype, int64, numpy_dtype, type_name
 from ndgrad.base.shapes import check_sizes
+from ndgrad.base.types import Array
+from ndgrad.core.batches import values
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import sampling
 from ndgrad.kernels.mersenne import DEFAULT_SEED, STATE_BYTES, Mersenne
 from ndgrad.ops.arguments import check_tensor
-from ndgrad.ops.creation import dtype_of_out, finish, like_array, out_array, read_size
+from ndgrad.ops.creation import boxed, dtype_of_out, finish, levels_of, like_array, out_array, read_size
 from ndgrad.ops.declare import function
+from ndgrad.ops.randomness import drawn_examples, random_levels, refuse_out, sizes_of, with_own_numbers
 
 
 class Generator:
@@ -158,6 +161,17 @@ def drawn_tensor(
     wanted = None if dtype is None else as_dtype(dtype)
     if requires_grad and (wanted or fallback or get_default_dtype()).category < FLOATING:
         raise RuntimeError(f"Only Tensors of floating point and complex dtype can require gradients; {wanted or fallback} was asked for")
+    levels = random_levels()
+    if levels:
+        if out is not None:
+            refuse_out(name)
+        own = with_own_numbers(levels)
+        with levels[0].below():
+            every = drawn_tensor(name, (*sizes_of(own), *check_sizes(shape)), dtype, None, False, fill, fallback)
+        made = boxed(every._a, own)
+        if requires_grad:
+            made.requires_grad = True
+        return made
     if out is None:
         kind = wanted or fallback or get_default_dtype()
         made = finish(np.empty(check_sizes(shape), numpy_dtype(kind)))
@@ -215,11 +229,26 @@ def _floating(name: str, fill: str, doc: str) -> None:
 def _like(input: Tensor, dtype: Any, device: Any, requires_grad: bool, memory_format: Any, fill: Callable[[Any], Any]) -> Tensor:
     check_device(device)
     kind = input._a.dtype if dtype is None else numpy_dtype(as_dtype(dtype))
-    made = finish(like_array(input, kind, memory_format))
-    fill(made)
+    made = drawn_like(input, kind, fill, memory_format)
     if requires_grad:
         made.requires_grad = True
     return made
+
+
+def drawn_like(input: Tensor, kind: Any, fill: Callable[[Any], Any], memory_format: Any = None) -> Tensor:
+    """A tensor laid out as another is, filled with random numbers."""
+    levels = random_levels()
+    if not levels:
+        made = finish(like_array(input._a, kind, memory_format))
+        fill(made)
+        return made
+    own = with_own_numbers(levels)
+    shape = input._a.shape
+    with levels[0].below():
+        alike = levels_of(input._a) == own
+        every = finish(like_array(values(input._a), kind, memory_format) if alike else np.empty((*sizes_of(own), *shape), kind))
+        fill(every)
+    return boxed(every._a, own)
 
 
 _floating("rand", "uniform_", "uniform between 0 and 1 (1 excluded)")
@@ -341,7 +370,9 @@ def randperm(
         raise RuntimeError(f"n cannot be greater than {2 ** (np.finfo(kind).nmant + 1) + 1} for {type_name(wanted)} type.")
 
     def fill(tensor: Tensor) -> None:
-        tensor._memory()[...] = sampling.randperm(engine, count, kind)
+        memory = tensor._memory()
+        for one in np.ndindex(memory.shape[:-1]):  # the examples of a vmap; otherwise there is a single vector
+            memory[one] = sampling.randperm(engine, count, kind)
 
     return drawn_tensor("randperm", (count,), wanted, out, requires_grad, fill)
 
@@ -351,9 +382,9 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     """Numbers of categories, drawn with the probabilities (or weights) in each row of `input`."""
     check_tensor(input, "multinomial", "input", 1)
     count = read_int("multinomial", "num_samples", 2, num_samples)
-    weights = np.asarray(input._a)
-    if weights.ndim not in (1, 2):
-        raise RuntimeError(f"prob_dist must be 1 or 2 dim; its shape is {list(weights.shape)}")
+    if input._a.ndim not in (1, 2):
+        raise RuntimeError(f"prob_dist must be 1 or 2 dim; its shape is {list(input._a.shape)}")
+    weights = np.asarray(values(input._a))
     if weights.dtype.kind != "f":
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {type_name(input.dtype)}")
     if count <= 0:
@@ -373,5 +404,14 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
     if not positive:
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    drawn = sampling.multinomial(engine_of(generator, "multinomial"), weights, count, bool(replacement))
+    engine = engine_of(generator, "multinomial")
+    levels = random_levels()
+    if levels:
+
+        def draw(memory: Array, rows: Array) -> None:
+            every = np.broadcast_to(rows, (*memory.shape[:-1], rows.shape[-1])).reshape(-1, rows.shape[-1])
+            memory[...] = sampling.multinomial(engine, every, count, bool(replacement)).reshape(memory.shape)
+
+        return drawn_examples(levels, (*input._a.shape[:-1], count), np.dtype(np.int64), engine, draw, [input])
+    drawn = sampling.multinomial(engine, weights, count, bool(replacement))
     return finish(np.ascontiguousarray(drawn))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -14,19 +14,22 @@ from ndgrad.base.modes import exceptional
 from ndgrad.base.shapes import as_int, check_sizes, sizes_given, wrap_dim, wrap_dims
 from ndgrad.base.storage import address, owner_of
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import batch_of, values
+from ndgrad.core.batching import BatchLevel
 from ndgrad.core.inplace import check_recorded, check_target
 from ndgrad.core.node import Node
 from ndgrad.core.observers import Observer, announce
 from ndgrad.core.tensor import LEAF, Tensor, mark_modified, wrap
 from ndgrad.kernels.striding import dense_empty, strided
-from ndgrad.ops import pieces
+from ndgrad.ops import batch_rules, pieces
 from ndgrad.ops import shape as shapes
 from ndgrad.ops.arguments import wrong
 from ndgrad.ops.conversion import clone_strided
 from ndgrad.ops.creation import finish
-from ndgrad.ops.declare import function, general, linear
+from ndgrad.ops.declare import function, general, linear, recorded
 from ndgrad.ops.gathering import index_select, masked_select
 from ndgrad.ops.joining import stack
+from ndgrad.ops.memory_views import as_strided
 from ndgrad.ops.shape import expand_to, unsqueeze_dim, view_as_shape
 
 
@@ -69,10 +72,17 @@ def reverse(self: Tensor) -> Tensor:
     return flip_dims(self, dims=(0,)) if self._a.ndim else self
 
 
+def _roll_examples(level: BatchLevel, mapped: list[bool], x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    if dims:
+        return recorded.roll_dims(x, shifts=shifts, dims=tuple(dim + 1 for dim in dims))
+    return recorded.reshape_to(recorded.roll_dims(batch_rules.flat(x), shifts=shifts, dims=(1,)), shape=x._a.shape)
+
+
 @linear(
     transpose=lambda xp, g, shifts, dims: xp.roll_dims(g, shifts=tuple(-shift for shift in shifts), dims=dims),
     node_name="RollBackward0",
     saved={"dims": "dims"},
+    batch=_roll_examples,
 )
 def roll_dims(x: Any, *, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
     """Elements shifted along dims, or (without dims) along the flat tensor; what leaves at one end comes in at the other."""
@@ -131,7 +141,11 @@ def _unrepeated(xp: Any, g: Any, x_shape: Shape, repeats: Shape) -> Any:
     return xp.sum_dims(xp.reshape_to(g, shape=tuple(split)), dims=dims, keepdim=False) if dims else g
 
 
-@linear(transpose=_unrepeated, node_name="RepeatBackward0")
+def _repeat_examples(level: BatchLevel, mapped: list[bool], x: Any, repeats: Shape) -> Any:
+    return recorded.repeat_dims(batch_rules.viewed(x, len(repeats)), repeats=(1, *repeats))
+
+
+@linear(transpose=_unrepeated, node_name="RepeatBackward0", batch=_repeat_examples)
 def repeat_dims(x: Any, *, repeats: Shape) -> Any:
     """The tensor several times along each dim."""
     return np.ascontiguousarray(np.tile(x, repeats)) if repeats else np.array(x)
@@ -179,6 +193,8 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
         input, dim = shapes.flatten(input), 0
     shape = input._a.shape
     axis = wrap_dim(dim, len(shape), scalar=False)
+    if isinstance(repeats, Tensor) and batch_of(repeats._a) is not None:
+        return _repeated_as_told(input, repeats, axis, output_size)
     if isinstance(repeats, int) or not repeats._a.ndim:
         each = int(repeats if isinstance(repeats, int) else repeats._a)
         _check_repeats(each, output_size, shape[axis])
@@ -200,6 +216,28 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
         if output_size is not None and output_size != counts.sum():
             raise RuntimeError(f"allocated size does not match required size: output_size is {output_size}, repeats sum to {counts.sum()}")
     return index_select(input, axis, wrap(np.repeat(np.arange(shape[axis]), counts)))
+
+
+def _repeated_as_told(input: Tensor, repeats: Tensor, axis: int, output_size: int | None) -> Tensor:
+    """`repeat_interleave` where the numbers differ between the examples of a `vmap`, but not their sums."""
+    size = input._a.shape[axis]
+    if repeats._a.size not in (1, size):
+        raise RuntimeError(
+            f"repeats must have the same size as input along dim, but got repeats.size(0) = {repeats._a.size} and "
+            f"input.size({axis}) = {size}"
+        )
+    counts = repeats.expand(size)
+    known = values(counts._a)
+    if known.size and known.min() < 0:
+        raise RuntimeError("repeats can not be negative")
+    totals = np.unique(known.sum(-1))
+    if totals.size > 1:
+        batch_rules.refuse_dynamic("repeat_interleave", "repeat as often for each of them, in sum")
+    total = int(totals.max(initial=0))
+    if output_size is not None and output_size != total:
+        raise RuntimeError(f"allocated size does not match required size: output_size is {output_size}, repeats sum to {total}")
+    ends = counts.to(int64).cumsum(0)
+    return recorded.index_1(input, recorded.sorted_positions(ends, wrap(np.arange(total)), right=True, int32=False), dims=(axis,))
 
 
 def _check_repeats(each: int, output_size: int | None, size: int) -> None:
@@ -350,6 +388,7 @@ def _check_part(have: Shape, want: Shape) -> None:
     ],
     node_name="SliceScatterBackward0",
     saved={"end": "stop"},
+    batch=batch_rules.shifting("slice_replaced"),
 )
 def slice_replaced(x: Any, src: Any, *, dim: int, start: int, stop: int, step: int) -> Any:
     """A copy of `x` with `src` in a range of a dim."""
@@ -364,6 +403,7 @@ def slice_replaced(x: Any, src: Any, *, dim: int, start: int, stop: int, step: i
         lambda xp, g, dim, index: xp.select_index(g, dim=dim, index=index),
     ],
     node_name="SelectScatterBackward0",
+    batch=batch_rules.shifting("position_replaced"),
 )
 def position_replaced(x: Any, src: Any, *, dim: int, index: int) -> Any:
     """A copy of `x` with `src` at one position of a dim."""
@@ -380,6 +420,7 @@ def position_replaced(x: Any, src: Any, *, dim: int, index: int) -> Any:
         lambda xp, g, offset, dim1, dim2: xp.diagonal_view(g, offset=offset, dim1=dim1, dim2=dim2),
     ],
     node_name="DiagonalScatterBackward0",
+    batch=batch_rules.shifting("diagonal_replaced"),
 )
 def diagonal_replaced(x: Any, src: Any, *, offset: int, dim1: int, dim2: int) -> Any:
     """A copy of `x` with `src` on a diagonal."""
@@ -469,7 +510,14 @@ _becoming("transpose_", shapes.transpose, "swapdims_")
 _becoming("swapaxes_", shapes.swapaxes)
 _becoming("squeeze_", shapes.squeeze, overloads=3)
 _becoming("unsqueeze_", shapes.unsqueeze)
-_becoming("as_strided_", pieces.as_strided)
+_becoming("as_strided_", as_strided)
+
+
+def _refuse_storage(name: str, instead: str) -> NoReturn:
+    raise RuntimeError(
+        f"vmap: {name}(...) is not supported. Inside vmap a tensor shares the storage of all examples and cannot change it for one: write "
+        f"{instead}."
+    )
 
 
 @function(as_function=False)
@@ -480,6 +528,8 @@ def resize_(self: Tensor, *args: Any, size: Any = None, memory_format: Any = Non
     check_target(self, "resize_")
     shape = check_sizes(sizes_given("resize_", "size", args, size))
     memory = self._memory()
+    if batch_of(memory) is not None and memory.shape != shape:
+        _refuse_storage("resize_", "reshape() for as many elements, narrow() for fewer, torch.nn.functional.pad() for more")
     owner = owner_of(memory)
     if memory.shape == shape:
         return self
@@ -511,6 +561,8 @@ def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
         raise RuntimeError(
             f"Could not set tensor of type {type_name(source.dtype).lower()} to a tensor of type {type_name(self.dtype).lower()}"
         )
+    if batch_of(self._a) is not None or (source is not None and batch_of(source._a) is not None):
+        _refuse_storage("set_", "copy_() to write the values of the source, or use the source itself")
     check_target(self, "set_")
     if modes.is_grad_enabled() and self.requires_grad:
         check_recorded(self, "set_")

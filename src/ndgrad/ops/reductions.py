@@ -9,7 +9,9 @@ import numpy as np
 
 from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, float16, type_name
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import values
 from ndgrad.core.tensor import Tensor
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import dims_of, kept_shape, numpy_of, one_dim, torch_arguments
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, general, linear, nondifferentiable, rule_helper
@@ -49,7 +51,11 @@ def spread(xp: Any, g: Any, x_shape: Shape, dims: tuple[int, ...], keepdim: bool
 
 
 # ---------------------------------------------------------------- sums
-@linear(transpose=lambda xp, g, x_shape: xp.expand_to(g, shape=x_shape), node_name="SumBackward0")
+@linear(
+    transpose=lambda xp, g, x_shape: xp.expand_to(g, shape=x_shape),
+    node_name="SumBackward0",
+    batch=batch_rules.on_flat("sum_dims", dims=(1,), keepdim=False),
+)
 def sum_all(x: Any, *, dtype: Any = None) -> Any:
     """The sum of all elements."""
     return reduce_add(x, None, False, dtype)
@@ -126,6 +132,7 @@ def _numel(node: Any) -> int:
     transpose=lambda xp, g, x_shape: xp.expand_to(g / math.prod(x_shape), shape=x_shape),
     node_name="MeanBackward0",
     saved={"self_sym_numel": _numel},
+    batch=batch_rules.on_flat("mean_dims", dims=(1,), keepdim=False),
 )
 def mean_all(x: Any, *, dtype: Any = None) -> Any:
     """The mean of all elements."""
@@ -214,10 +221,10 @@ def _prod_dim_back(xp: Any, g: Any, x: Any, out: Any, dim: int, keepdim: bool) -
     return _others(xp, g, x, out, dim)
 
 
-rule_helper("has_zero", lambda x: not np.all(x), lambda x: not np.all(x._a))
+rule_helper("has_zero", lambda x: not np.all(x), lambda x: not np.all(values(x._a)))
 
 
-@general(vjp=[_prod_all_back], node_name="ProdBackward0")
+@general(vjp=[_prod_all_back], node_name="ProdBackward0", batch=batch_rules.on_flat("prod_dim", dim=1, keepdim=False))
 def prod_all(x: Any, *, dtype: Any = None) -> Any:
     """The product of all elements."""
     return _prod_reduce(x, None, False, dtype)
@@ -284,5 +291,3 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether some element is true (not 0), over all dims or over `dim`; uint8 gives uint8."""
     return any_dims(input, dims=dims_of(dim, input._a.ndim, "any"), keepdim=keepdim)
-
-

@@ -1,4 +1,4 @@
-"""Writing by position: along a dim, by a mask, into the flat tensor; each out of place and in place."""
+"""Writing by position: along a dim, into the flat tensor; each out of place and in place."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import bool_, type_name
-from ndgrad.base.shapes import broadcast_shapes, wrap_dim
+from ndgrad.base.shapes import wrap_dim
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import values
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import indexing, scattering
 from ndgrad.kernels.striding import dense_copy
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor, unsupported
 from ndgrad.ops.assigning import number_in, write_in_memory
 from ndgrad.ops.declare import function, general
@@ -21,7 +23,7 @@ from ndgrad.ops.gathering import flat_positions, in_range, integers
 from ndgrad.ops.shape import expand_to
 
 
-def _pair(body: Any, **facts: Any) -> tuple[Any, Any]:
+def pair(body: Any, *, batch: Any, **facts: Any) -> tuple[Any, Any]:
     """Two primitives with the same rules: one writes into a copy of its first operand, the other into its memory."""
 
     @functools.wraps(body)
@@ -29,14 +31,14 @@ def _pair(body: Any, **facts: Any) -> tuple[Any, Any]:
         return body(dense_copy(x), *operands, **params)
 
     name = body.__name__
-    return general(on_copy, name=name, **facts), general(body, name=f"{name}_in_memory", **facts)
+    return general(on_copy, name=name, batch=batch, **facts), general(body, name=f"{name}_in_memory", **facts)
 
 
-def _run(pair: tuple[Any, Any], in_place: bool, name: str, target: Tensor, operands: tuple[Any, ...], **params: Any) -> Tensor:
+def run(pair: tuple[Any, Any], in_place: bool, name: str, target: Tensor, operands: tuple[Any, ...], **params: Any) -> Tensor:
     return write_in_memory(target, name, pair[1], pair[0], operands, **params) if in_place else pair[0](target, *operands, **params)
 
 
-def _twins(body: Callable[..., Tensor], name: str) -> None:
+def twins(body: Callable[..., Tensor], name: str) -> None:
     """Expose `body(in_place, input, ...)` as `name` and `name_`."""
 
     def plain(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -79,7 +81,7 @@ def _scatter_sum(x: Any, src: Any, index: Any, *, dim: int) -> Any:
     return x
 
 
-_scatter_values_pair = _pair(
+_scatter_values_pair = pair(
     _scatter_values,
     vjp=[
         lambda xp, g, index, dim: xp._scatter_number(g, index, dim=dim, value=0),
@@ -87,17 +89,20 @@ _scatter_values_pair = _pair(
         None,
     ],
     node_name="ScatterBackward0",
+    batch=batch_rules.along("_scatter_values"),
 )
-_scatter_number_pair = _pair(
+_scatter_number_pair = pair(
     _scatter_number,
     vjp=[lambda xp, g, index, dim: xp._scatter_number(g, index, dim=dim, value=0), None],
     jvp=lambda xp, tangents, index, dim: xp._scatter_number(tangents[0], index, dim=dim, value=0),
     node_name="ScatterBackward1",
+    batch=batch_rules.along("_scatter_number"),
 )
-_scatter_sum_pair = _pair(
+_scatter_sum_pair = pair(
     _scatter_sum,
     vjp=[lambda xp, g: g, lambda xp, g, index, dim, src_shape: _read_back(xp, g, index, dim, src_shape), None],
     node_name="ScatterAddBackward0",
+    batch=batch_rules.along("_scatter_sum"),
 )
 
 
@@ -138,20 +143,20 @@ def _scatter(
     if tensor is None:
         number = number_in(given, input)
         if reduce is None:
-            return _run(_scatter_number_pair, in_place, name, input, (index,), dim=axis, value=number)
+            return run(_scatter_number_pair, in_place, name, input, (index,), dim=axis, value=number)
         tensor = expand_to(wrap(np.asarray(number)), shape=index._a.shape)
     if reduce is None:
-        return _run(_scatter_values_pair, in_place, name, input, (tensor, index), dim=axis)
+        return run(_scatter_values_pair, in_place, name, input, (tensor, index), dim=axis)
     if reduce == "add":
-        return _run(_scatter_sum_pair, in_place, name, input, (tensor, index), dim=axis)
-    return _run(_reduce_pair, in_place, name, input, (tensor, index), dim=axis, reduce="prod", include_self=True)
+        return run(_scatter_sum_pair, in_place, name, input, (tensor, index), dim=axis)
+    return run(_reduce_pair, in_place, name, input, (tensor, index), dim=axis, reduce="prod", include_self=True)
 
 
 def _scatter_add(in_place: bool, input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """The elements of `src` added at the places that an index names along a dim."""
     check_tensor(src, "scatter_add", "src", 4)
     axis = _check_scatter("scatter_add", input, dim, index, src)
-    return _run(_scatter_sum_pair, in_place, "scatter_add_", input, (src, index), dim=axis)
+    return run(_scatter_sum_pair, in_place, "scatter_add_", input, (src, index), dim=axis)
 
 
 # ---------------------------------------------------------------- reductions along a dim
@@ -221,8 +226,14 @@ def _index_combine(x: Any, src: Any, index: Any, *, dim: int, reduce: str, inclu
     return x
 
 
-_reduce_pair = _pair(_scatter_combine, joint=_reduce_back, node_name="ScatterReduceBackward0")
-_index_reduce_pair = _pair(_index_combine, joint=_reduce_back, node_name="IndexReduceBackward0", saved={"source": "src", "index": None})
+_reduce_pair = pair(_scatter_combine, joint=_reduce_back, node_name="ScatterReduceBackward0", batch=batch_rules.along("_scatter_combine"))
+_index_reduce_pair = pair(
+    _index_combine,
+    joint=_reduce_back,
+    node_name="IndexReduceBackward0",
+    saved={"source": "src", "index": None},
+    batch=batch_rules.along("_index_combine"),
+)
 
 
 def _scatter_reduce(
@@ -235,7 +246,7 @@ def _scatter_reduce(
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     if (reduce in ("amax", "amin") and input.dtype.is_complex) or (reduce == "mean" and input.dtype is bool_):
         unsupported(f"scatter_gather_tensor_cpu_reduce_{reduce}", input.dtype)
-    return _run(_reduce_pair, in_place, "scatter_reduce_", input, (src, index), dim=axis, reduce=reduce, include_self=include_self)
+    return run(_reduce_pair, in_place, "scatter_reduce_", input, (src, index), dim=axis, reduce=reduce, include_self=include_self)
 
 
 def _index_reduce(
@@ -250,7 +261,7 @@ def _index_reduce(
     shape = source._a.shape
     column = index.reshape(tuple(-1 if other == axis else 1 for other in range(len(shape))))
     whole = expand_to(column, shape=shape)
-    return _run(_index_reduce_pair, in_place, "index_reduce_", input, (source, whole), dim=axis, reduce=reduce, include_self=include_self)
+    return run(_index_reduce_pair, in_place, "index_reduce_", input, (source, whole), dim=axis, reduce=reduce, include_self=include_self)
 
 
 # ---------------------------------------------------------------- slices along a dim
@@ -288,26 +299,46 @@ def _filled_back(xp: Any, g: Any, index: Any, dim: int) -> Any:
     return xp.sum_to(xp.where(xp.eq(kept, 0), g, 0), shape=())
 
 
-_index_add_pair = _pair(
+def _rows_put(xp: Any, x: Any, source: Any, index: Any, dim: int, accumulate: bool) -> Any:
+    """The rule of what writes slices: the same by index tensors."""
+    given = x if x.ndim else x.reshape(1)
+    return xp.index_put_1(given, source, index.reshape(-1), dims=(dim,), accumulate=accumulate).reshape(x.shape)
+
+
+def _rows_added(xp: Any, x: Any, source: Any, index: Any, dim: int, alpha: Any) -> Any:
+    return _rows_put(xp, x, source if alpha == 1 else (source * alpha).to(x.dtype), index, dim, True)
+
+
+def _rows_filled(xp: Any, x: Any, value: Any, index: Any, dim: int) -> Any:
+    # by a mask, because a position that is named twice counts once in the gradient
+    hit = xp._index_fill_number(wrap(np.zeros(x.shape, np.bool_)), index, dim=dim, value=True)
+    return xp.where(hit, value, x)
+
+
+_index_add_pair = pair(
     _index_add_rows,
     vjp=[lambda xp, g: g, lambda xp, g, index, dim, alpha: xp.select_rows(g, index, dim=dim) * alpha, None],
     node_name="IndexAddBackward0",
+    batch=batch_rules.composed(_rows_added),
 )
-_index_copy_pair = _pair(
+_index_copy_pair = pair(
     _index_copy_rows,
     vjp=[_emptied, lambda xp, g, index, dim: xp.select_rows(g, index, dim=dim), None],
     node_name="IndexCopyBackward0",
+    batch=batch_rules.composed(lambda xp, x, source, index, dim: _rows_put(xp, x, source, index, dim, False)),
 )
-_index_fill_pair = _pair(
+_index_fill_pair = pair(
     _index_fill_number,
     vjp=[_emptied, None],
     jvp=lambda xp, tangents, index, dim: _emptied(xp, tangents[0], index, dim),
     node_name="IndexFillBackward0",
+    batch=batch_rules.composed(lambda xp, x, index, dim, value: _rows_put(xp, x, wrap(np.asarray(value, x._a.dtype)), index, dim, False)),
 )
-_index_fill_tensor_pair = _pair(
+_index_fill_tensor_pair = pair(
     _index_fill_tensor,
     vjp=[_emptied, _filled_back, None],
     node_name="IndexFillBackward1",
+    batch=batch_rules.composed(_rows_filled),
 )
 
 
@@ -344,7 +375,7 @@ def _check_rows(name: str, input: Tensor, dim: int, index: Tensor, source: Tenso
 def _index_add(in_place: bool, input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """The slices of `source`, times `alpha`, added to those that a vector of positions names."""
     axis = _check_rows("index_add", input, dim, index, source)
-    return _run(_index_add_pair, in_place, "index_add_", input, (source, index), dim=axis, alpha=alpha)
+    return run(_index_add_pair, in_place, "index_add_", input, (source, index), dim=axis, alpha=alpha)
 
 
 def _index_copy(in_place: bool, input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
@@ -379,7 +410,7 @@ def _index_copy(in_place: bool, input: Tensor, dim: int, index: Tensor, source: 
         raise IndexError(f"index_copy_(): Number of indices ({count}) should be equal to source.size(dim) ({given[axis]})")
     size = shape[axis] if shape else 1
     in_range(index._a, axis, size, "index_copy_(): index {} is out of bounds for dimension {} with size {}", IndexError)
-    return _run(_index_copy_pair, in_place, "index_copy_", input, (source, index), dim=axis)
+    return run(_index_copy_pair, in_place, "index_copy_", input, (source, index), dim=axis)
 
 
 def _index_fill(in_place: bool, input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
@@ -395,124 +426,10 @@ def _index_fill(in_place: bool, input: Tensor, dim: int, index: Tensor, value: A
         value = value if value._a.dtype == input._a.dtype else value.to(input.dtype)
     elif isinstance(value, complex) and input._a.dtype.kind != "c":
         raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
-    indexing.check_index(np.asarray(index._a), shape[axis] if shape else 1, axis)
+    indexing.check_index(np.asarray(values(index._a)), shape[axis] if shape else 1, axis)
     if isinstance(value, Tensor):
-        return _run(_index_fill_tensor_pair, in_place, "index_fill_", input, (value, index), dim=axis)
-    return _run(_index_fill_pair, in_place, "index_fill_", input, (index,), dim=axis, value=number_in(value, input))
-
-
-# ---------------------------------------------------------------- by a mask
-def _cleared(xp: Any, g: Any, mask: Any) -> Any:
-    return xp.masked_keep(g, xp.logical_not(mask))
-
-
-@general(
-    vjp=[lambda xp, g, mask: _cleared(xp, g, mask), None],
-    jvp=lambda xp, tangents, mask: _cleared(xp, tangents[0], mask),
-    node_name="MaskedFillBackward0",
-)
-def masked_fill_number(x: Any, mask: Any, *, value: Any) -> Any:
-    """A number where the mask holds."""
-    return scattering.masked_fill(x, value, mask)
-
-
-@general(
-    vjp=[lambda xp, g, mask: _cleared(xp, g, mask), lambda xp, g, mask: xp.masked_keep(g, mask), None],
-    node_name="MaskedFillBackward1",
-)
-def masked_fill_tensor(x: Any, value: Any, mask: Any) -> Any:
-    """The one element of a tensor where the mask holds."""
-    return scattering.masked_fill(x, value, mask)
-
-
-def _fill_in_memory(x: Any, mask: Any, *, value: Any) -> Any:
-    """A number written where the mask holds."""
-    np.copyto(x, value, where=mask)
-    return x
-
-
-def _fill_tensor_in_memory(x: Any, value: Any, mask: Any) -> Any:
-    """The one element of a tensor written where the mask holds."""
-    np.copyto(x, value, where=mask)
-    return x
-
-
-_fill_number_pair = (
-    masked_fill_number,
-    general(
-        _fill_in_memory,
-        name="masked_fill_number_in_memory",
-        vjp=masked_fill_number.primitive.rules,
-        jvp=masked_fill_number.primitive.jvp,
-        node_name="MaskedFillBackward0",
-    ),
-)
-_fill_tensor_pair = (
-    masked_fill_tensor,
-    general(
-        _fill_tensor_in_memory, name="masked_fill_tensor_in_memory", vjp=masked_fill_tensor.primitive.rules, node_name="MaskedFillBackward1"
-    ),
-)
-
-
-def _masked_fill(in_place: bool, input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """One number in place of the elements where the mask holds."""
-    check_tensor(mask, "masked_fill", "mask", 2)
-    if mask._a.dtype.kind != "b":
-        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
-    shape = broadcast_shapes(mask._a.shape, input._a.shape)
-    if in_place and shape != input._a.shape:
-        raise RuntimeError(f"output with shape {list(input._a.shape)} doesn't match the broadcast shape {list(shape)}")
-    if not isinstance(value, Tensor):
-        return _run(_fill_number_pair, in_place, "masked_fill_", input, (mask,), value=number_in(value, input))
-    if value._a.ndim:
-        raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._a.ndim} dimension(s).")
-    if value.dtype.is_complex and not input.dtype.is_complex:
-        kind = input.dtype.name if input.dtype.is_floating_point else f"{input.dtype.name}_t"
-        raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
-    if value._a.dtype != input._a.dtype:
-        value = value.to(input.dtype)
-    return _run(_fill_tensor_pair, in_place, "masked_fill_", input, (value, mask))
-
-
-def _scatter_masked(x: Any, source: Any, mask: Any) -> Any:
-    """The elements of `source`, in order, written where the mask holds."""
-    mask = np.broadcast_to(mask, x.shape)
-    x[mask] = np.reshape(source, -1)[: np.count_nonzero(mask)]
-    return x
-
-
-def _source_back(xp: Any, g: Any, mask: Any, source_shape: Shape) -> Any:
-    taken = xp.index_mask(g, xp.broadcast_mask(mask, shape=g.shape), dim=0)
-    size = int(np.prod(source_shape))
-    return xp.reshape_to(xp.pad_corner(taken, shape=(size,)), shape=source_shape)
-
-
-_scatter_masked_pair = _pair(
-    _scatter_masked,
-    vjp=[lambda xp, g, mask: _cleared(xp, g, mask), _source_back, None],
-    node_name="MaskedScatterBackward0",
-    saved={"source_sym_sizes": "source_shape"},
-)
-
-
-def _masked_scatter(in_place: bool, input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """The elements of `source`, in order, in place of those where the mask holds."""
-    check_tensor(mask, "masked_scatter", "mask", 2)
-    check_tensor(source, "masked_scatter", "source", 3)
-    if mask._a.dtype.kind != "b":
-        raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {type_name(mask.dtype)}")
-    if source._a.dtype != input._a.dtype:
-        names = type_name(input.dtype), type_name(source.dtype)
-        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got {names[0]} and {names[1]}")
-    shape = broadcast_shapes(mask._a.shape, input._a.shape)
-    if shape != input._a.shape:
-        if in_place:
-            raise RuntimeError(f"output with shape {list(input._a.shape)} doesn't match the broadcast shape {list(shape)}")
-        input = expand_to(input, shape=shape)
-    if np.count_nonzero(np.broadcast_to(mask._a, shape)) > source._a.size:
-        raise RuntimeError(f"Number of elements of source < number of ones in mask (source has {source._a.size})")
-    return _run(_scatter_masked_pair, in_place, "masked_scatter_", input, (source, mask))
+        return run(_index_fill_tensor_pair, in_place, "index_fill_", input, (value, index), dim=axis)
+    return run(_index_fill_pair, in_place, "index_fill_", input, (index,), dim=axis, value=number_in(value, input))
 
 
 # ---------------------------------------------------------------- into the flat tensor
@@ -534,10 +451,16 @@ def _put_kept(xp: Any, g: Any, index: Any, accumulate: bool) -> Any:
     return g if accumulate else xp._put_flat(g, xp.zeros_shaped(g, shape=index.shape), index, accumulate=False)
 
 
-_put_pair = _pair(
+def _put_by_index(xp: Any, x: Any, source: Any, index: Any, accumulate: bool) -> Any:
+    flat = xp.index_put_1(x.reshape(-1), source.reshape(-1), index.reshape(-1), dims=(0,), accumulate=accumulate)
+    return flat.reshape(x.shape)
+
+
+_put_pair = pair(
     _put_flat,
     vjp=[_put_kept, lambda xp, g, index, source_shape: xp.reshape_to(xp.take_flat(g, index), shape=source_shape), None],
     node_name="PutBackward0",
+    batch=batch_rules.composed(_put_by_index),
 )
 
 
@@ -556,12 +479,11 @@ def _put(in_place: bool, input: Tensor, index: Tensor, source: Tensor, accumulat
             f"index.numel() = {index._a.size}"
         )
     flat_positions(input, index)
-    return _run(_put_pair, in_place, "put_", input, (source, index), accumulate=accumulate)
+    return run(_put_pair, in_place, "put_", input, (source, index), accumulate=accumulate)
 
 
 for _body, _name in (
     *((_scatter, "scatter"), (_scatter_add, "scatter_add"), (_scatter_reduce, "scatter_reduce"), (_index_reduce, "index_reduce")),
     *((_index_add, "index_add"), (_index_copy, "index_copy"), (_index_fill, "index_fill"), (_put, "put")),
-    *((_masked_fill, "masked_fill"), (_masked_scatter, "masked_scatter")),
 ):
-    _twins(_body, _name)
+    twins(_body, _name)

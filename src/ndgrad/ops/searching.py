@@ -9,8 +9,10 @@ import numpy as np
 from ndgrad.base.dtypes import bool_, numpy_dtype, promote_types, type_name
 from ndgrad.base.shapes import as_shape
 from ndgrad.base.types import Shape
-from ndgrad.core.primitive import result_dtype
+from ndgrad.core.batching import BatchLevel
+from ndgrad.core.primitive import recorded, result_dtype
 from ndgrad.core.tensor import Tensor, wrap
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor, unsupported
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, nondifferentiable
@@ -18,7 +20,15 @@ from ndgrad.ops.joining import stack
 from ndgrad.ops.pieces import unbind
 
 
-@nondifferentiable(policy="keep", public=False)
+def _among_all(level: BatchLevel, mapped: list[bool], boundaries: Any, x: Any, right: bool, int32: bool) -> Any:
+    if not mapped[0] and boundaries._a.ndim == 1:
+        return recorded.sorted_positions(boundaries, x, right=right, int32=int32)
+    boundaries, x = level.every((boundaries, x), mapped)
+    flat = batch_rules.flat(x) if boundaries._a.ndim == 2 else x  # one row for all values of an example
+    return recorded.reshape_to(recorded.sorted_positions(boundaries, flat, right=right, int32=int32), shape=x._a.shape)
+
+
+@nondifferentiable(policy="keep", public=False, batch=_among_all)
 def sorted_positions(boundaries: Any, x: Any, *, right: bool, int32: bool) -> Any:
     """For each value the position in its (sorted) row of boundaries before which it belongs."""
     side: Any = "right" if right else "left"
@@ -83,7 +93,7 @@ def searchsorted(
             )
         if sorter._a.dtype != np.int64:
             raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {sorter.dtype.name}")
-        sorted_sequence = wrap(np.take_along_axis(sorted_sequence._a, sorter._a, -1))
+        sorted_sequence = recorded.take_along(sorted_sequence.detach(), sorter, dim=len(shape) - 1, unique=False)
     boundaries, values = _common(sorted_sequence.detach(), input.detach() if isinstance(input, Tensor) else input)
     return sorted_positions(boundaries, values, right=right, int32=out_int32)
 
@@ -98,7 +108,13 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
-@nondifferentiable(policy="keep", public=False)
+def _members_of_all(level: BatchLevel, mapped: list[bool], x: Any, tests: Any, invert: bool) -> Any:
+    if not mapped[1]:
+        return recorded.members(x, tests, invert=invert)
+    return level.composed(lambda x, tests: ((x.unsqueeze(-1) == tests.reshape(-1)).any(-1)) != invert, (x, tests), mapped)
+
+
+@nondifferentiable(policy="keep", public=False, batch=_members_of_all)
 def members(x: Any, tests: Any, *, invert: bool) -> Any:
     """Which elements of `x` occur among the elements of `tests`."""
     return np.isin(x, tests, invert=invert)
@@ -113,7 +129,10 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     if common.is_complex or common is bool_:
         raise RuntimeError(f"Unsupported input type encountered for isin(): {type_name(common)}")
     wanted = numpy_dtype(common)
-    pair = [wrap(np.asarray(each._a if isinstance(each, Tensor) else each).astype(wanted)) for each in (elements, test_elements)]
+    pair = [
+        cast(each.detach(), common) if isinstance(each, Tensor) else wrap(np.asarray(each).astype(wanted))
+        for each in (elements, test_elements)
+    ]
     return members(*pair, invert=invert)
 
 
@@ -130,6 +149,6 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     places: list[Tensor] = []
     step = 1
     for size in reversed(sizes):
-        places.append(wrap(np.asarray(indices._a // step % size)))
+        places.append(indices // step % size)
         step *= size
     return unbind(stack(places[::-1], -1), -1) if places else ()

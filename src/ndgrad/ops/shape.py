@@ -14,8 +14,11 @@ from ndgrad.base.shapes import broadcast_shapes as common_shape
 from ndgrad.base.size import Size, as_size
 from ndgrad.base.storage import element_strides
 from ndgrad.base.types import Array, Shape
+from ndgrad.core.batching import BatchLevel
+from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, Tensor, wrap
 from ndgrad.kernels.striding import laid_out, strided
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.conversion import LEGACY_NAMES, clone_strided
 from ndgrad.ops.declare import function, linear
@@ -27,7 +30,16 @@ EXPAND_REFUSED = (
 
 
 # ---------------------------------------------------------------- sums that undo broadcasting
-@linear(transpose=lambda xp, g, x_shape: xp.expand_to(g, shape=x_shape), node_name="SumBackward1")
+def _sum_examples_to(level: BatchLevel, mapped: list[bool], x: Tensor, shape: Shape) -> Tensor:
+    wide = (1,) * (x._a.ndim - 1 - len(shape)) + shape
+    return reshape_to(recorded.sum_to(x, shape=(level.size, *wide)), shape=(level.size, *shape))
+
+
+def _expand_examples(level: BatchLevel, mapped: list[bool], x: Tensor, shape: Shape) -> Tensor:
+    return recorded.expand_to(batch_rules.viewed(x, len(shape)), shape=(level.size, *shape))
+
+
+@linear(transpose=lambda xp, g, x_shape: xp.expand_to(g, shape=x_shape), node_name="SumBackward1", batch=_sum_examples_to)
 def sum_to(x: Any, *, shape: Shape) -> Any:
     """Sum the dims that broadcasting `shape` to the operand's shape has added or widened."""
     lead = x.ndim - len(shape)
@@ -35,7 +47,7 @@ def sum_to(x: Any, *, shape: Shape) -> Any:
     return np.add.reduce(x, axis=axes, keepdims=True).reshape(shape) if axes else np.reshape(x, shape)
 
 
-@linear(transpose=lambda xp, g, x_shape: xp.sum_to(g, shape=x_shape), view=True, node_name="ExpandBackward0")
+@linear(transpose=lambda xp, g, x_shape: xp.sum_to(g, shape=x_shape), view=True, node_name="ExpandBackward0", batch=_expand_examples)
 def expand_to(x: Any, *, shape: Shape) -> Any:
     """Broadcast to `shape`, without copying."""
     x = laid_out(x)
@@ -74,27 +86,49 @@ def reshape_to(x: Any, *, shape: Shape) -> Any:
     return np.reshape(x, shape)
 
 
-@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward0")
+@linear(
+    transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape),
+    view=True,
+    node_name="SqueezeBackward0",
+    batch=lambda level, mapped, x: recorded.squeeze_dims(x, dims=tuple(dim for dim, size in enumerate(x._a.shape) if dim and size == 1)),
+)
 def squeeze_all(x: Any) -> Any:
     """Without any dims of size 1."""
     return np.squeeze(laid_out(x))
 
 
-@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward1", saved={"dim": "dim"})
+@linear(
+    transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape),
+    view=True,
+    node_name="SqueezeBackward1",
+    saved={"dim": "dim"},
+    batch=lambda level, mapped, x, dim: recorded.squeeze_dims(x, dims=(dim + 1,) if x._a.ndim > 1 else ()),
+)
 def squeeze_dim(x: Any, *, dim: int) -> Any:
     """Without one dim, if its size is 1."""
     x = laid_out(x)
     return np.squeeze(x, dim) if x.ndim and x.shape[dim] == 1 else x[...]
 
 
-@linear(transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape), view=True, node_name="SqueezeBackward2", saved={"dim": "dims"})
+@linear(
+    transpose=lambda xp, g, x_shape: xp.reshape_to(g, shape=x_shape),
+    view=True,
+    node_name="SqueezeBackward2",
+    saved={"dim": "dims"},
+    batch=lambda level, mapped, x, dims: recorded.squeeze_dims(x, dims=tuple(dim + 1 for dim in dims) if x._a.ndim > 1 else ()),
+)
 def squeeze_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
     """Without those of `dims` whose size is 1."""
     x = laid_out(x)
     return np.squeeze(x, tuple(dim for dim in dims if x.ndim and x.shape[dim] == 1))
 
 
-@linear(transpose=lambda xp, g, dim: xp.squeeze_dim(g, dim=dim), view=True, node_name="UnsqueezeBackward0")
+@linear(
+    transpose=lambda xp, g, dim: xp.squeeze_dim(g, dim=dim),
+    view=True,
+    node_name="UnsqueezeBackward0",
+    batch=lambda level, mapped, x, dim: recorded.unsqueeze_dim(x, dim=dim + 1),
+)
 def unsqueeze_dim(x: Any, *, dim: int) -> Any:
     """A new dim of size 1."""
     x = laid_out(x)
@@ -109,13 +143,25 @@ def alias(x: Any) -> Any:
 
 
 # ---------------------------------------------------------------- the order of dims
-@linear(transpose=lambda xp, g, dim0, dim1: xp.transpose_dims(g, dim0=dim0, dim1=dim1), view=True, node_name="TransposeBackward0")
+@linear(
+    transpose=lambda xp, g, dim0, dim1: xp.transpose_dims(g, dim0=dim0, dim1=dim1),
+    view=True,
+    node_name="TransposeBackward0",
+    batch=lambda level, mapped, x, dim0, dim1: (
+        recorded.transpose_dims(x, dim0=dim0 + 1, dim1=dim1 + 1) if x._a.ndim > 1 else recorded.alias(x)
+    ),
+)
 def transpose_dims(x: Any, *, dim0: int, dim1: int) -> Any:
     """Two dims exchanged."""
     return laid_out(x).swapaxes(dim0, dim1) if x.ndim else x[...]
 
 
-@linear(transpose=lambda xp, g: xp.t_matrix(g), view=True, node_name="TBackward0")
+@linear(
+    transpose=lambda xp, g: xp.t_matrix(g),
+    view=True,
+    node_name="TBackward0",
+    batch=lambda level, mapped, x: recorded.transpose_dims(x, dim0=1, dim1=2) if x._a.ndim == 3 else recorded.alias(x),
+)
 def t_matrix(x: Any) -> Any:
     """A matrix transposed."""
     return laid_out(x).T
@@ -129,7 +175,11 @@ def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @linear(
-    transpose=lambda xp, g, dims: xp.permute_dims(g, dims=_inverse(dims)), view=True, node_name="PermuteBackward0", saved={"dims": "dims"}
+    transpose=lambda xp, g, dims: xp.permute_dims(g, dims=_inverse(dims)),
+    view=True,
+    node_name="PermuteBackward0",
+    saved={"dims": "dims"},
+    batch=lambda level, mapped, x, dims: recorded.permute_dims(x, dims=(0, *(dim + 1 for dim in dims))),
 )
 def permute_dims(x: Any, *, dims: tuple[int, ...]) -> Any:
     """The dims in another order."""

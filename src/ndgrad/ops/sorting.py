@@ -8,10 +8,13 @@ import numpy as np
 
 from ndgrad.base import return_types
 from ndgrad.base.dtypes import bool_, float32, float64
+from ndgrad.core.batches import values
+from ndgrad.core.batching import BatchLevel, lined_up
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.kernels import ordering as kernels
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_nonempty, one_dim, torch_arguments, unsupported, wrong
-from ndgrad.ops.declare import function, general, recorded
+from ndgrad.ops.declare import function, general, nondifferentiable, recorded
 from ndgrad.ops.extremes import at_position
 
 
@@ -50,14 +53,19 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool | 
     return return_types.sort(primitive(input, dim=axis, descending=bool(descending)))
 
 
+@nondifferentiable(policy="keep", public=False)
+def order_along(x: Any, *, dim: int, descending: bool) -> Any:
+    """The positions that would put the elements in order along a dim."""
+    return kernels.stable_order(x, dim, descending) if x.ndim else np.zeros((), np.int64)
+
+
 @function
 @torch_arguments
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The positions that would put the elements in order along `dim`."""
     axis = one_dim(dim, input._a.ndim, "argsort")
     _check_order(input)
-    array = input._a
-    return wrap(kernels.stable_order(array, axis, bool(descending)) if array.ndim else np.zeros((), np.int64))
+    return order_along(input, dim=axis, descending=bool(descending))
 
 
 @function(out=True)
@@ -138,13 +146,19 @@ def _equal_share(xp: Any, g: Any, x: Any, out: Any) -> Any:
     return mask * (g / xp.count_true(mask, tuple(range(len(x.shape))), g))
 
 
-@general(vjp=[_equal_share], node_name="MedianBackward0")
+@general(
+    vjp=[_equal_share], node_name="MedianBackward0", batch=lambda level, mapped, x: recorded.median_along(batch_rules.flat(x), dim=1)[0]
+)
 def median_all(x: Any) -> Any:
     """The lower median of all elements."""
     return _median_of_all(x, False)
 
 
-@general(vjp=[_equal_share], node_name="NanmedianBackward0")
+@general(
+    vjp=[_equal_share],
+    node_name="NanmedianBackward0",
+    batch=lambda level, mapped, x: recorded.nanmedian_along(batch_rules.flat(x), dim=1)[0],
+)
 def nanmedian_all(x: Any) -> Any:
     """The lower median of all elements but nan."""
     return _median_of_all(x, True)
@@ -217,13 +231,14 @@ def _quantile(name: str, input: Tensor, q: Any, dim: Any, keepdim: bool, interpo
             raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
         if q.dtype is not input.dtype:
             raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor (q is {q.dtype}, the input {input.dtype})")
-        levels = np.asarray(q._a)
-        if not ((levels >= 0) & (levels <= 1)).all():
+        levels = q.detach()
+        known = values(q._a)
+        if not ((known >= 0) & (known <= 1)).all():
             raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     elif isinstance(q, (int, float)):
         if not 0 <= q <= 1:
             raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {float(q):g}")
-        levels = np.asarray(q, input._a.dtype)
+        levels = wrap(np.asarray(q, input._a.dtype))
     else:
         wrong(name, "q", "float or Tensor", q)
     shape = input._a.shape
@@ -237,21 +252,46 @@ def _quantile(name: str, input: Tensor, q: Any, dim: Any, keepdim: bool, interpo
     if axis != last:
         x = recorded.transpose_dims(x, dim0=axis, dim1=last)
     found: Any = sort_along(x, dim=last, descending=False)
-    out = _at_levels(found[0], levels, interpolation, skip_nan, q if isinstance(q, Tensor) and q.requires_grad else None)
+    flat = recorded.reshape_to(levels, shape=(levels._a.size,))
+    out = _at_levels(found[0], flat, interpolation, skip_nan, q if isinstance(q, Tensor) and q.requires_grad else None)
+    shape_of_levels = levels._a.shape
     # now (..., level): the level goes in front, the reduced dim back to its place or away
-    if axis != last and levels.ndim == 0:
+    if axis != last and not shape_of_levels:
         out = recorded.transpose_dims(out, dim0=axis, dim1=last)
     elif axis != last:
         out = recorded.transpose_dims(recorded.reshape_to(out, shape=(*out._a.shape, 1)), dim0=last, dim1=last + 1)
         out = recorded.transpose_dims(out, dim0=axis, dim1=last)
-    elif levels.ndim:
+    elif shape_of_levels:
         out = recorded.transpose_dims(recorded.reshape_to(out, shape=(*out._a.shape, 1)), dim0=last, dim1=last + 1)
-    if levels.ndim:
+    if shape_of_levels:
         out = out.movedim(-1, 0)
     kept = [1] * len(shape) if dim is None else [1 if at == axis else size for at, size in enumerate(shape)]
     if not keepdim:
         kept = [] if dim is None else [size for at, size in enumerate(shape) if at != axis]
-    return recorded.reshape_to(out, shape=(*levels.shape, *kept))
+    return recorded.reshape_to(out, shape=(*shape_of_levels, *kept))
+
+
+def _places_of_all(level: BatchLevel, mapped: list[bool], ordered: Any, levels: Any, **params: Any) -> Any:
+    ordered, levels = level.every((ordered, levels), mapped)
+    return recorded.quantile_places(ordered, lined_up(levels, 1, ordered._a.ndim - 1), **params)
+
+
+@nondifferentiable(policy="keep", public=False, outputs=4, batch=_places_of_all)
+def quantile_places(ordered: Any, levels: Any, *, interpolation: str, skip_nan: bool) -> tuple[Any, ...]:
+    """For levels in the last dim of `levels`, in a row in order: the positions below and above, the share of that above, and the span."""
+    holes = np.isnan(ordered)
+    size = ordered.shape[-1]
+    valid = size - holes.sum(-1, keepdims=True)
+    # torch rounds the rank in the dtype of the elements, which decides ties of "nearest"
+    spans = np.maximum(valid - 1, 0).astype(ordered.dtype)
+    places: Any = spans * levels
+    if not skip_nan:  # a nan anywhere is the answer; the last element is one then
+        places = np.where(holes.any(-1, keepdims=True), ordered.dtype.type(size - 1), places)
+    if interpolation in ("lower", "higher", "nearest"):
+        places = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[interpolation](places)
+    below = np.floor(places)
+    weight: Any = np.full_like(places, 0.5) if interpolation == "midpoint" else places - below
+    return below.astype(np.int64), np.ceil(places).astype(np.int64), weight, spans
 
 
 def _at_levels(ordered: Any, levels: Any, interpolation: str, skip_nan: bool, tracked: Any) -> Any:
@@ -259,25 +299,15 @@ def _at_levels(ordered: Any, levels: Any, interpolation: str, skip_nan: bool, tr
 
     `tracked` : the levels as a tensor, if a gradient is to flow to them.
     """
-    values: Any = ordered._a
-    last = values.ndim - 1
-    holes = np.isnan(values)
-    valid = values.shape[-1] - holes.sum(-1, keepdims=True)
-    # torch rounds the rank in the dtype of the elements, which decides ties of "nearest"
-    spans = np.maximum(valid - 1, 0).astype(values.dtype)
-    places: Any = spans * levels.reshape(-1)
-    if not skip_nan:  # a nan anywhere is the answer; the last element is one then
-        places = np.where(holes.any(-1, keepdims=True), values.dtype.type(values.shape[-1] - 1), places)
+    last = ordered._a.ndim - 1
+    found: Any = quantile_places(ordered.detach(), levels, interpolation=interpolation, skip_nan=skip_nan)
+    below, above, share, spans = found
+    low = recorded.take_along(ordered, below, dim=last, unique=False)
     if interpolation in ("lower", "higher", "nearest"):
-        rounding = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[interpolation]
-        return recorded.take_along(ordered, wrap(rounding(places).astype(np.int64)), dim=last, unique=False)
-    below = np.floor(places)
-    weight: Any = np.full_like(places, 0.5) if interpolation == "midpoint" else places - below
-    low = recorded.take_along(ordered, wrap(below.astype(np.int64)), dim=last, unique=False)
-    high = recorded.take_along(ordered, wrap(np.ceil(places).astype(np.int64)), dim=last, unique=False)
-    share: Any = wrap(weight)
+        return low
+    high = recorded.take_along(ordered, above, dim=last, unique=False)
     if tracked is not None and interpolation == "linear":
-        moving = wrap(spans) * recorded.reshape_to(tracked, shape=(levels.size,))
+        moving = spans * recorded.reshape_to(tracked, shape=(levels._a.size,))
         share = share + (moving - moving.detach())
     return low + (high - low) * share
 

@@ -11,6 +11,7 @@ from ndgrad.base.shapes import check_expandable
 from ndgrad.core.primitive import raw, result_dtype
 from ndgrad.core.pulls import Rule
 from ndgrad.core.tensor import Tensor
+from ndgrad.ops import batch_rules
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import Operation, function, general
 from ndgrad.ops.products import check_bmm, check_mv, check_tensors, check_vectors, no_bool
@@ -46,6 +47,10 @@ def _sum_of_product(name: str, node_name: str, multiply: Rule, left: Rule, right
         product = xp.plus(None if y_t is None else multiply(xp, y_t, z), None if z_t is None else multiply(xp, y, z_t))
         return xp.plus(None if x_t is None else _scaled(x_t, beta), None if product is None else _scaled(product, alpha))
 
+    def composition(xp: Any, x: Any, y: Any, z: Any, beta: Any, alpha: Any) -> Any:
+        product = _scaled(multiply(xp, y, z), alpha)
+        return product if beta == 0 else _scaled(x, beta) + product
+
     kernel.__name__ = name
     return general(
         vjp=[
@@ -56,6 +61,7 @@ def _sum_of_product(name: str, node_name: str, multiply: Rule, left: Rule, right
         jvp=tangent,
         node_name=node_name,
         saved=dict(zip(factors, "yz", strict=True)),
+        batch=batch_rules.composed(composition),
     )(kernel)
 
 
@@ -103,7 +109,7 @@ _baddbmm = _sum_of_product(
 _addbmm = _sum_of_product(
     "addbmm_scaled",
     "AddbmmBackward0",
-    lambda xp, y, z: xp.sum_dims(xp.bmm(y, z), dims=(0,)),
+    lambda xp, y, z: xp.sum_dims(xp.bmm(y, z), dims=(0,), keepdim=False),
     lambda xp, g, z: xp.bmm(_over(xp, g, z), _flip(xp, z)),
     lambda xp, g, y: xp.bmm(_flip(xp, y), _over(xp, g, y)),
     ("batch1", "batch2"),

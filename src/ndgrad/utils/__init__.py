@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from ndgrad.utils import hooks as hooks
 
 if TYPE_CHECKING:
+    from ndgrad.utils import _pytree as _pytree
     from ndgrad.utils import checkpoint as checkpoint
 
 #: Loaded when somebody asks for them: most programs never do.
-LAZY = ("checkpoint",)
+LAZY = ("_pytree", "checkpoint")
 
 if not TYPE_CHECKING:
 

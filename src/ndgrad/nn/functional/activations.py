@@ -11,6 +11,7 @@ from ndgrad.ops import ops
 from ndgrad.ops.arguments import check_tensor, one_dim, unsupported
 from ndgrad.ops.guarding import guarded
 from ndgrad.ops.layers import gated_halves
+from ndgrad.ops.random_numbers import drawn_like
 
 
 def _applied(name: str, input: Tensor, inplace: bool, *args: Any) -> Tensor:
@@ -212,7 +213,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A random choice among the logits along `dim` that gradients flow through; `hard` rounds it to one place."""
-    noise = -ops.empty_like(logits).exponential_().log()
+    noise = -drawn_like(logits, logits._a.dtype, lambda made: made.exponential_()).log()
     soft = ops.softmax((logits + noise) / tau, dim)
     if not hard:
         return soft

@@ -10,7 +10,8 @@ import numpy as np
 from ndgrad.base.dtypes import FLOATING, int64, type_name, uint8
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.size import as_size
-from ndgrad.core.tensor import Tensor, wrap
+from ndgrad.core.batches import values
+from ndgrad.core.tensor import Tensor
 from ndgrad.nn.functional.reducing import no_gradient, read_reduction, reduced
 from ndgrad.ops.arguments import check_tensor, unsupported
 from ndgrad.ops.arithmetic import div_number
@@ -185,28 +186,30 @@ def _per_class(weight: Tensor, rank: int, dim: int) -> Tensor:
     return recorded.reshape_to(weight, shape=tuple(-1 if axis == dim else 1 for axis in range(rank)))
 
 
-def _smoothed(
-    scores: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int, label_smoothing: float
-) -> Tensor:
+def _smoothed(scores: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int, label_smoothing: float) -> Tensor:
     """A part of the loss on the target class, the rest evenly on all classes."""
     rank = scores._a.ndim
     dim = 0 if rank == 1 else 1
     hard = _negative_log_likelihood(scores, target, weight, reduction, ignore_index)
     even = -(scores if weight is None else scores * _per_class(weight, rank, dim)).sum(dim)
-    labels = np.asarray(target._a).reshape(even._a.shape)
-    ignored = labels == ignore_index
-    if ignored.any():
-        even = recorded.masked_keep(even, wrap(~ignored))
+    kept = recorded.reshape_to(target, shape=even._a.shape) != ignore_index
+    if not np.all(values(kept._a)):
+        even = recorded.masked_keep(even, kept)
     if reduction == "mean":
-        if weight is None:
-            total: Any = labels.size - int(ignored.sum())
-        else:
-            total = float(np.where(ignored, 0, np.asarray(weight._a)[np.where(ignored, 0, labels)]).sum())
-        even = even.sum() / total if total else even.sum() / even.new_tensor(0.0)
+        even = even.sum() / _total_weight(scores, target, weight, ignore_index)
     elif reduction == "sum":
         even = even.sum()
     classes = scores._a.shape[dim]
     return hard * (1 - label_smoothing) + even * (label_smoothing / classes)
+
+
+def _total_weight(scores: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
+    """The sum of the weights of the target classes: what the loss would be if each score were minus its weight."""
+    rank = scores._a.ndim
+    dim = 0 if rank == 1 else 1
+    each = scores.new_ones(scores._a.shape[dim]) if weight is None else weight.detach()
+    rows = recorded.expand_to(_per_class(-each, rank, dim), shape=scores._a.shape)
+    return _negative_log_likelihood(rows, target, None, "sum", ignore_index)
 
 
 # ---------------------------------------------------------------- yes or no
@@ -280,6 +283,7 @@ def binary_cross_entropy(
         no_gradient("binary_cross_entropy", weight=weight)
         if broadcast_shapes(x.shape, weight._a.shape) != x.shape:
             raise RuntimeError(f"weight of shape {list(weight._a.shape)} does not broadcast to the input's {list(x.shape)}")
+    x, y = values(x), values(y)
     if not ((x >= 0) & (x <= 1)).all():
         raise RuntimeError("all elements of input should be between 0 and 1")
     if not ((y >= 0) & (y <= 1)).all():

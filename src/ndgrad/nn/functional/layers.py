@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import finfo, int32, int64, type_name
+from ndgrad.core.batches import batch_of, values
 from ndgrad.core.inplace import check_target
 from ndgrad.core.observers import Observer, announce
-from ndgrad.core.tensor import Tensor, mark_modified, wrap
+from ndgrad.core.tensor import Tensor, mark_modified
 from ndgrad.ops import ops
 from ndgrad.ops.arguments import check_tensor, unsupported
+from ndgrad.ops.creation import boxed, levels_of
 from ndgrad.ops.guarding import guarded
 from ndgrad.ops.layers import embedding_rows, layer_norm_last
 
@@ -70,10 +72,15 @@ def embedding(
     if padding_idx is not None:
         assert -rows <= padding_idx < rows, "Padding_idx must be within num_embeddings"
         padding = padding_idx + rows if padding_idx < 0 else padding_idx
-    index = input._a
+    index = values(input._a)
     if index.size and (index.min() < 0 or index.max() >= rows):
         raise IndexError(f"index out of range in self: indices from {index.min()} to {index.max()}, but {rows} rows")
     if max_norm is not None:
+        if batch_of(weight._a) is not None or batch_of(input._a) is not None:
+            raise RuntimeError(
+                "vmap: embedding() with max_norm changes its weight in place, which is not supported inside vmap; shorten the rows before: "
+                "torch.renorm(weight, 2, 0, max_norm)"
+            )
         _shorten(weight, index, max_norm, norm_type)
     return embedding_rows(weight, input, padding_idx=padding, scale=bool(scale_grad_by_freq))
 
@@ -93,11 +100,17 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     check_tensor(tensor, "one_hot", "tensor", 1)
     if tensor.dtype is not int64:
         raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor. (This one is {tensor.dtype}.)")
-    index = np.asarray(tensor._a)
+    index = np.asarray(values(tensor._a))
+    levels = levels_of(tensor._a)
+    if levels and num_classes <= 0:
+        raise RuntimeError(
+            "When vmap-ing torch.nn.functional.one_hot, please provide an explicit positive num_classes argument: the largest class may "
+            "differ between the examples."
+        )
     if index.size == 0:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
-        return wrap(np.zeros((*index.shape, num_classes), np.int64))
+        return boxed(np.zeros((*index.shape, num_classes), np.int64), levels)
     if index.min() < 0:
         raise RuntimeError(f"Class values must be non-negative. (The smallest is {index.min()}.)")
     if num_classes == -1:
@@ -108,7 +121,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError(f"Class values must be smaller than num_classes. (The largest is {index.max()}, num_classes {num_classes}.)")
     out = np.zeros((*index.shape, num_classes), np.int64)
     np.put_along_axis(out, index[..., None], 1, -1)
-    return wrap(out)
+    return boxed(out, levels)
 
 
 def _check_normalized(function: str, input: Tensor, normalized_shape: Any, **given: Tensor | None) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ndgrad.base import modes
+from ndgrad.core.batches import values
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.tensor import Tensor
 from ndgrad.nn.functional.reducing import matched, read_reduction, reduced
@@ -127,7 +128,7 @@ def gaussian_nll_loss(
         if var < 0:
             raise ValueError(f"var has negative entry/entries: {var}")
         var = var * input.new_ones(input._a.shape)
-    elif (var._a < 0).any():
+    elif (values(var._a) < 0).any():
         raise ValueError("var has negative entry/entries")
     given, own = var._a.shape, input._a.shape
     if given != own:

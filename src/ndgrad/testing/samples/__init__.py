@@ -8,6 +8,7 @@ from ndgrad.testing.samples import losses_and_layers as losses_and_layers
 from ndgrad.testing.samples import making as making
 from ndgrad.testing.samples import rearranging as rearranging
 from ndgrad.testing.samples import reducing as reducing
+from ndgrad.testing.samples import without_vmap as without_vmap
 from ndgrad.testing.samples.registry import OPERATIONS as OPERATIONS
 from ndgrad.testing.samples.registry import default_spec as default_spec
 from ndgrad.testing.samples.registry import function_of as function_of
