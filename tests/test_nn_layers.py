@@ -100,6 +100,18 @@ def test_batch_norm_counts_no_batch_that_it_refuses():
     assert norm.num_batches_tracked == 0 and norm.running_mean.tolist() == [0, 0]
 
 
+def test_batch_norm_of_many_batches_at_once():
+    x = numbers(4, 6, 2)
+    norm = nn.BatchNorm1d(2, track_running_stats=False, dtype=torch.float64)
+    assert torch.allclose(torch.func.vmap(norm)(x), torch.stack([norm(batch) for batch in x]))
+    norm = nn.BatchNorm1d(2, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="Batch norm got a batched tensor as input while the running_mean or running_var"):
+        torch.func.vmap(norm)(x)
+    assert norm.num_batches_tracked == 0 and norm.running_mean.tolist() == [0, 0]
+    norm.eval()
+    assert torch.allclose(torch.func.vmap(norm)(x), norm(x.view(24, 2)).view(4, 6, 2))
+
+
 def test_batch_norm_of_half_precision():
     x = numbers(6, 2)
     norm = nn.BatchNorm1d(2)

@@ -6,6 +6,7 @@ import math
 
 from ndgrad.autograd.grad_mode import no_grad
 from ndgrad.base.dtypes import float16, float32
+from ndgrad.core.batches import holds
 from ndgrad.core.tensor import Tensor
 from ndgrad.nn.functional.reducing import no_gradient
 from ndgrad.ops.arguments import check_tensor, unsupported
@@ -40,6 +41,12 @@ def batch_norm(
         if eps <= 0:
             raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     _check_statistics(input, training, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if training and not all(running is None or holds(running._a, input._a) for running in (running_mean, running_var)):
+        raise RuntimeError(
+            "Batch norm got a batched tensor as input while the running_mean or running_var, which will be updated in place, were not "
+            "batched.\nIf you are using a module and do not need eval mode, please set `track_running_stats` to be False. Otherwise give "
+            "each example of vmap statistics of its own, or call eval() on the module."
+        )
     no_gradient("native_batch_norm", running_mean=running_mean, running_var=running_var)
     x = input.to(float32) if input.dtype is float16 else input
     dims = tuple(dim for dim in range(len(shape)) if dim != 1)
