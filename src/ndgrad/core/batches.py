@@ -112,7 +112,8 @@ class Batch:
     def item(self) -> NoReturn:
         self.refuse(ITEM)
 
-    tolist = item
+    def tolist(self) -> NoReturn:
+        self.refuse(NO_STORAGE)
 
     def __bool__(self) -> bool:
         self.refuse(CONTROL_FLOW)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.duals import Level
+from ndgrad.autograd.following import Follower
 from ndgrad.base import modes
 from ndgrad.base.nesting import nesting
 from ndgrad.core.batches import Batch, batch_of
@@ -157,8 +157,7 @@ def unchanged(value: Any) -> Any:
 
 
 def tangents_recorded() -> bool:
-    """Whether the level of a `jvp` around this has tangents with a history."""
+    """Whether a `jvp` or a `jet` around this follows tangents with a history."""
     if not modes.exceptional:
         return False
-    levels = [observer for observer in modes.current().observers if isinstance(observer, Level)]
-    return any(tangent.requires_grad for level in levels for _, tangent in level.tangents.values())
+    return any(isinstance(observer, Follower) and observer.has_history() for observer in modes.current().observers)

@@ -1,5 +1,6 @@
 """PyTorch's `torch.nn.utils`: gradients clipped, and parameters as one vector."""
 
+from ndgrad.nn.utils import stateless as stateless
 from ndgrad.nn.utils.clip_grad import clip_grad_norm as clip_grad_norm
 from ndgrad.nn.utils.clip_grad import clip_grad_norm_ as clip_grad_norm_
 from ndgrad.nn.utils.clip_grad import clip_grad_value_ as clip_grad_value_
