@@ -56,7 +56,8 @@ def test_batch_norm_normalises_and_remembers():
     assert torch.allclose(norm.running_mean, 0.1 * x.mean((0, 2))) and torch.allclose(norm.running_var, 0.9 + 0.1 * x.var((0, 2)))
     norm.eval()
     expected = (x - norm.running_mean[:, None]) / (norm.running_var[:, None] + 1e-5).sqrt()
-    assert torch.allclose(norm(x), expected) and norm.num_batches_tracked == 1
+    native = torch.batch_norm(x, None, None, norm.running_mean, norm.running_var, False, 0.1, 1e-5, False)
+    assert torch.allclose(norm(x), expected) and torch.equal(norm(x), native) and norm.num_batches_tracked == 1
     norm.reset_running_stats()
     assert norm.running_mean.tolist() == [0, 0, 0] and norm.running_var.tolist() == [1, 1, 1] and norm.num_batches_tracked == 0
 
