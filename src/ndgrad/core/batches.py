@@ -112,7 +112,8 @@ class Batch:
     def item(self) -> NoReturn:
         self.refuse(ITEM)
 
-    tolist = item
+    def tolist(self) -> NoReturn:
+        self.refuse(NO_STORAGE)
 
     def __bool__(self) -> bool:
         self.refuse(CONTROL_FLOW)
@@ -147,6 +148,11 @@ for _name in ("neg", "pos", "abs", "invert", "lt", "le", "gt", "ge", "float", "i
 def values(payload: Any) -> Any:
     """The values behind a payload as an array or a NumPy scalar, one more dim in front for each level of `vmap`."""
     return payload.values() if type(payload) is Batch else payload
+
+
+def detached(payload: Any) -> Any:
+    """The same memory, and inside `vmap` nothing that leads anywhere at any level below."""
+    return Batch(payload.value.detach(), payload.level, payload.mapped) if type(payload) is Batch else payload
 
 
 def varies(payload: Any) -> bool:

@@ -22,7 +22,7 @@ from ndgrad.base.location import NOWHERE, describe, place, tracing
 from ndgrad.base.storage import address
 from ndgrad.base.types import Array, Payload
 from ndgrad.core.attributes import Attributes
-from ndgrad.core.batches import CONTROL_FLOW, NO_STORAGE, Batch, batch_of
+from ndgrad.core.batches import CONTROL_FLOW, NO_STORAGE, Batch, batch_of, detached
 from ndgrad.core.cuts import Cut, note
 from ndgrad.core.printing import batch_text, tensor_text
 
@@ -279,7 +279,7 @@ class Tensor(Attributes, Methods):
 
     @property
     def data(self) -> Tensor:
-        out = wrap(self._memory())
+        out = wrap(detached(self._memory()))
         out._v = INFERENCE if self._v is INFERENCE else [0]
         if self._node is not None:
             out._cut = note(".data")
