@@ -34,7 +34,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "core": frozenset({"base"}),
     "ops": frozenset({"base", "kernels", "core"}),
     "autograd": BELOW_AUTOGRAD,
-    "func": BELOW_AUTOGRAD | {"autograd"},
+    "func": BELOW_AUTOGRAD | {"autograd", "nn"},
     "nn": BELOW_AUTOGRAD | {"autograd", "utils"},
     "optim": BELOW_AUTOGRAD | {"autograd", "utils"},
     "utils": BELOW_AUTOGRAD | {"autograd"},

@@ -185,6 +185,14 @@ def test_accumulation_is_in_place_and_keeps_the_object():
     assert first.tolist() == [3.0, 3.0]
 
 
+def test_nothing_is_added_to_an_array_that_repeats_an_element():
+    """The sum's cotangent is one element of a gradient of four, seen four times: as many as the memory below it has."""
+    x = leaf(1.0, 2.0, 3.0, 4.0)
+    y = torch.cat([x[:-1] ** 2, x.sum().reshape(1)])
+    rows = [grad(each, x, retain_graph=True)[0].tolist() for each in y]
+    assert rows == [[2.0, 0.0, 0.0, 0.0], [0.0, 4.0, 0.0, 0.0], [0.0, 0.0, 6.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
+
+
 def test_a_grad_with_shared_or_read_only_memory_is_replaced_not_corrupted():
     x = leaf(1.0, 2.0)
     shared = torch.ones(1, dtype=torch.float64).expand(2)

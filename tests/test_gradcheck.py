@@ -305,8 +305,52 @@ def test_a_wrong_forward_mode_is_found(fast_mode):
         gradcheck(WrongForward.apply, x, check_forward_ad=True, fast_mode=fast_mode)
     assert gradcheck(WrongForward.apply, x, fast_mode=fast_mode)
     assert not gradcheck(AffineForward.apply, x, check_forward_ad=True, fast_mode=fast_mode, raise_exception=False)
-    with pytest.raises(NotImplementedError, match="vmap"):
-        gradcheck(torch.sin, x, check_forward_ad=True, check_batched_forward_grad=True)
+
+
+class Scaled(torch.autograd.Function):
+    """The identity, whose derivatives are multiplied by what a function makes of them."""
+
+    @staticmethod
+    def forward(ctx, x, scale):
+        ctx.scale = scale
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.scale(g), None
+
+    @staticmethod
+    def jvp(ctx, tangent, _):
+        return tangent * ctx.scale(tangent)
+
+
+FORWARD_BATCHES = {"check_forward_ad": True, "check_backward_ad": False, "check_batched_forward_grad": True}
+
+
+def test_batches_of_tangents_are_compared_with_their_members():
+    x, y = leaf(1.0, 2.0), leaf(3.0)
+    assert gradcheck(lambda x, y: (x * x, x.exp().sum() * y, x.detach()), (x, y), check_forward_ad=True, check_batched_forward_grad=True)
+    assert gradcheck(lambda x, n: x.view(2, 1).t() * n, (x, 3.0), **FORWARD_BATCHES)
+    assert gradcheck(lambda x: torch.complex(x, x * 2) * 1j, x, **FORWARD_BATCHES)
+    runs = []
+
+    def later(tangent):
+        runs.append(1)
+        return 2.0 if len(runs) > 5 else 1.0
+
+    # two runs for the Jacobian, one with zeros, two for the members; what follows is the batch
+    wrong = message(lambda x: Scaled.apply(x, later), x, **FORWARD_BATCHES)
+    assert wrong.startswith("For output 0 and input 0:")
+    assert len(runs) == 6
+
+
+@pytest.mark.parametrize("options", [FORWARD_BATCHES, {"check_batched_grad": True}], ids=["forward", "backward"])
+def test_what_goes_wrong_in_a_batch_is_a_failed_check(options):
+    def number(g):
+        return 1.0 if g.sum().item() > -100 else 0.0
+
+    assert gradcheck(lambda x: Scaled.apply(x, number), leaf(1.0), **{**options, **dict.fromkeys(list(options)[-1:], False)})
+    assert message(lambda x: Scaled.apply(x, number), leaf(1.0), **options).startswith("While computing batched gradients, got: vmap: It")
 
 
 def test_tangents_of_zeros_must_give_zeros():

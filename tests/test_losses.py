@@ -212,3 +212,12 @@ def test_the_gradient_of_relu_is_the_same_on_large_arrays():
     weights[3, 1] = ndgrad.inf
     ndgrad.relu(leaf).backward(weights)
     assert ndgrad.equal(leaf.grad, ndgrad.where(x <= 0, 0.0, weights))
+
+
+def test_smoothed_labels_of_which_some_are_ignored_in_float32():
+    scores = ndgrad.zeros(3, 4, requires_grad=True)
+    loss = F.cross_entropy(scores, ndgrad.tensor([0, 2, 1]), ignore_index=2, label_smoothing=0.4)
+    assert loss.item() == pytest.approx(math.log(4))
+    loss.backward()
+    assert scores.grad[1].tolist() == [0, 0, 0, 0]
+    assert scores.grad[0].tolist() == pytest.approx([(0.25 - 0.7) / 2, 0.075, 0.075, 0.075])

@@ -40,7 +40,7 @@ def forget_in_place(a: Tensor) -> Tensor:
     return b
 
 
-@pytest.mark.parametrize("forget", [lambda a: a.detach(), lambda a: a.data, forget_in_place], ids=["detach", "data", "detach_"])
+@pytest.mark.parametrize("forget", [lambda a: a.detach(), forget_in_place], ids=["detach", "detach_"])
 @pytest.mark.parametrize("depth", [1, 2])
 def test_detached_inside_is_detached_outside(forget: Callable[[Tensor], Tensor], depth: int) -> None:
     """Gradients that are recorded outside end there as well, and tangents."""
@@ -315,7 +315,7 @@ def test_the_profiler_and_created_nodes() -> None:
     names: list[str] = []
     with autograd.profiler.profile() as profile, autograd.graph.node_creation_hook(lambda node: names.append(node.name())):
         vmap(grad(lambda a: (a * a).sum()))(rows())
-    assert names == ["MulBackward0", "SumBackward1"] or names[0] == "MulBackward0"
+    assert names == ["MulBackward0", "SumBackward0"]
     assert "aten::mul" in {event.name for event in profile.function_events}
 
 
@@ -381,3 +381,12 @@ def test_a_pullback_in_batches() -> None:
     units = torch.eye(3, dtype=torch.float64)
     same(vmap(pull)(units)[0], torch.stack([pull(unit)[0] for unit in units]))
     assert not y.requires_grad
+
+
+def test_anomaly_mode_knows_the_line_of_a_node_made_inside() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with autograd.detect_anomaly(), pytest.raises(RuntimeError, match="returned nan values"):
+            vmap(grad(bad))(rows())
+    text = "".join(str(each.message) for each in caught)
+    assert "Traceback of forward call that caused the error" in text and "(a * 0).sqrt().sum()" in text

@@ -147,6 +147,37 @@ def arguments(torch, show, attempt):
     attempt(lambda: callable(torch.autograd.gradcheck))
 
 
+@program
+def batches(torch, show, attempt):
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, scale):
+            ctx.scale = scale
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.scale(g), None
+
+        @staticmethod
+        def jvp(ctx, tangent, _):
+            return tangent * ctx.scale(tangent)
+
+    def judged(*args, **options):
+        try:
+            return torch.autograd.gradcheck(*args, **options)
+        except RuntimeError as error:  # what follows are the words of two generations of vmap
+            return type(error).__name__, str(error).split("got:")[0]
+
+    x, y = leaf(torch, 1.0, 2.0), leaf(torch, 3.0)
+    checks = ({"check_batched_grad": True}, {"check_forward_ad": True, "check_batched_forward_grad": True})
+    for options in checks:
+        for scale in (lambda g: 1.0, lambda g: 1.0 if g.sum().item() > -100 else 0.0, lambda g: 1.0 if g.sum() > -100 else 0.0):
+            show(judged(lambda x, scale=scale: Scaled.apply(x, scale), x, **options))
+        show(judged(lambda x, y: (x * y, x.sum()), (x, y), **options))
+        show(judged(lambda n, x: n * x.t(), (2.0, leaf(torch, 1.0).view(1, 1).detach().requires_grad_()), **options))
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_both_libraries_show_the_same(function):
     check(function)

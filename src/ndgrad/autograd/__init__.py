@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ndgrad.autograd import anomaly_mode as anomaly_mode
 from ndgrad.autograd import forward_ad as forward_ad
 from ndgrad.autograd import function as function
+from ndgrad.autograd import functional as functional
 from ndgrad.autograd import grad_mode as grad_mode
 from ndgrad.autograd import graph as graph
 from ndgrad.autograd.anomaly_mode import detect_anomaly as detect_anomaly

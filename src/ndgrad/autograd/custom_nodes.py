@@ -121,9 +121,9 @@ class CustomNode(Node):
                 del needed_now[key]
             else:
                 needed_now[key] = before
-        return self.fitting(results if isinstance(results, tuple) else (results,), parents)
+        return self.fitting(results if isinstance(results, tuple) else (results,))
 
-    def fitting(self, results: tuple[Any, ...], parents: tuple[Any, ...]) -> list[Any]:
+    def fitting(self, results: tuple[Any, ...]) -> list[Any]:
         """The results, one for each parent, if their number, their types and their shapes are right."""
         expected, name = len(self.needs), type(self).__name__
         if len(results) != expected and (len(results) < expected or any(value is not None for value in results[expected:])):
@@ -141,11 +141,11 @@ class CustomNode(Node):
             if value is not None and not isinstance(value, Tensor):
                 raise RuntimeError(f"expected Variable or None (got {type(value).__name__}) from {name} as gradient {position}")
         found: list[Any] = []
-        for index, (edge, needed) in enumerate(zip(self.parents, parents, strict=True)):
+        for index, edge in enumerate(self.parents):
             value = results[self.positions[index]]
             if value is not None and edge is not None:
                 check_gradient(name, index, value, edge)
-            found.append(None if needed is None else value)
+            found.append(value)  # also where nobody needs it: hooks of the node are shown it
         return found
 
     # ---------------------------------------------------------------- residuals

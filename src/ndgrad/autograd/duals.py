@@ -45,6 +45,9 @@ class Level(Follower[Tensor]):
         """Give a tensor a tangent, which is forgotten with it."""
         self.follow(tensor, tangent)
 
+    def has_history(self) -> bool:
+        return any(tangent.requires_grad for _, tangent in self.followed.values())
+
     def dual(self, tensor: Tensor, tangent: Tensor) -> Tensor:
         """A view of a tensor that carries a tangent, which is copied only if it is not laid out as the tensor is."""
         with self.outside():

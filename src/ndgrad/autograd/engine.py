@@ -53,7 +53,8 @@ def is_ours(array: Any, alone: int) -> bool:
         return True
     if type(base) is not ndarray or base.base is not None or base.size != array.size:
         return False
-    return references(base) == BASE_ALONE and array.flags.writeable
+    flags = array.flags
+    return references(base) == BASE_ALONE and flags.writeable and flags.forc  # what repeats an element has many places for one
 
 
 def _counts() -> tuple[int, int, int, int]:

@@ -45,15 +45,19 @@ class Follower(Observer, Generic[Known]):
         self.followed.clear()
         self.residuals.clear()
 
+    def has_history(self) -> bool:
+        """Whether anything that is known of a tensor has been recorded."""
+        raise NotImplementedError
+
     @contextmanager
     def outside(self) -> Iterator[None]:
         """While only those watch who entered before this follower."""
-        observers = modes.current().observers
-        previous = modes.set_mode("observers", observers[: observers.index(self)])
+        mode = modes.current()
+        modes.install(mode.observed_by(mode.observers.index(self)))
         try:
             yield
         finally:
-            modes.set_mode("observers", previous)
+            modes.install(mode)
 
     def note_residuals(self, primitive: Primitive, operands: Sequence[Any], outs: tuple[Any, ...]) -> None:
         """Remember the same of what the node of an operation has saved, for a backward that is to be followed."""

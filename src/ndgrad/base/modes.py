@@ -22,7 +22,7 @@ class Modes:
     special : whether anything but grad mode is unusual, so that the fast lanes must stand aside.
     """
 
-    __slots__ = ("grad", "inference", "observers", "saved_hooks", "special")
+    __slots__ = ("fewer", "grad", "inference", "observers", "saved_hooks", "special")
 
     grad: bool
     inference: bool
@@ -37,11 +37,26 @@ class Modes:
         self.inference = inference
         self.observers = observers
         self.saved_hooks = saved_hooks
+        self.fewer: dict[int, Modes] = {}
         self.special = inference or bool(observers) or saved_hooks is not None
 
     def replace(self, name: str, value: Any) -> Modes:
         """The same switches but one."""
-        return Modes(*(value if other == name else getattr(self, other) for other in ("grad", "inference", "observers", "saved_hooks")))
+        switches: dict[str, Any] = {
+            "grad": self.grad,
+            "inference": self.inference,
+            "observers": self.observers,
+            "saved_hooks": self.saved_hooks,
+        }
+        switches[name] = value
+        return Modes(**switches)
+
+    def observed_by(self, count: int) -> Modes:
+        """The same switches with the first observers only; made once for each number of them."""
+        found = self.fewer.get(count)
+        if found is None:
+            found = self.fewer[count] = self.replace("observers", self.observers[:count])
+        return found
 
 
 default = Modes()
@@ -67,6 +82,15 @@ _known: set[int] = set()  # threads that have their farewell
 def current() -> Modes:
     """This thread's switches, to be read only."""
     return exceptional.get(get_ident(), default) if exceptional else default
+
+
+def install(modes: Modes) -> None:
+    """Take over switches for this thread, where some were set before."""
+    ident = get_ident()
+    if modes.special or not modes.grad:
+        exceptional[ident] = modes
+    else:
+        exceptional.pop(ident, None)
 
 
 def set_mode(name: str, value: Any) -> Any:

@@ -55,9 +55,6 @@ class BatchLevel(Observer):
         self.size = size
         self.randomness = randomness
         self.thread = get_ident()
-        #: The switches of the thread that were seen last, and what they are for the levels below.
-        self.seen: Any = None
-        self.lowered: Any = None
         self.depth = 1 + sum(isinstance(each, BatchLevel) for each in modes.current().observers)
 
     def is_open(self) -> bool:
@@ -82,12 +79,12 @@ class BatchLevel(Observer):
     @contextmanager
     def below(self) -> Iterator[None]:
         """While only those watch who entered before this level."""
-        observers = modes.current().observers
-        previous = modes.set_mode("observers", observers[: observers.index(self)])
+        mode = modes.current()
+        modes.install(mode.observed_by(mode.observers.index(self)))
         try:
             yield
         finally:
-            modes.set_mode("observers", previous)
+            modes.install(mode)
 
     def above(self) -> tuple[Observer, ...]:
         """Those who have entered after this level."""
@@ -141,9 +138,11 @@ class BatchLevel(Observer):
             result = tuple(output(primitive, given, params, one, node, mode, number) for number, one in enumerate(computed))
         if node is not None and type(mode.saved_hooks) is tuple:
             pack_residuals(node, given, result, mode.saved_hooks)
+        if node is not None:
+            for observer in observers:
+                if not observer.follows_tensors or observer in inner:
+                    observer.recorded(node)
         for observer in inner:
-            if node is not None:
-                observer.recorded(node)
             observer.done(primitive, given, payloads, params, result)
         return result
 
@@ -153,10 +152,7 @@ class BatchLevel(Observer):
 
     def descend(self, mode: modes.Modes) -> None:
         """Let only those watch who entered before this level. `mode` are the thread's switches, to be put back by the caller."""
-        if mode is not self.seen:
-            observers = mode.observers
-            self.seen, self.lowered = mode, mode.replace("observers", observers[: observers.index(self)])
-        lowered = self.lowered
+        lowered = mode.observed_by(mode.observers.index(self))
         if lowered.special or not lowered.grad:
             modes.exceptional[self.thread] = lowered
         else:

@@ -11,6 +11,7 @@ import numpy as np
 from ndgrad.base.location import users_level
 from ndgrad.base.storage import address, owner_of
 from ndgrad.base.types import Array
+from ndgrad.core.batches import batch_of
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 
 
@@ -33,8 +34,17 @@ def warn_if_has_hooks(tensor: Tensor) -> None:
             )
 
 
+def _refuse_batched(tensor: Tensor) -> None:
+    if batch_of(tensor._a) is not None:
+        raise NotImplementedError(
+            "Cannot access storage of BatchedTensorImpl: inside vmap a tensor stands for many examples at once, and has no memory that "
+            "could be copied or pickled. Write x.clone() for a copy."
+        )
+
+
 def shallow_copy(self: Tensor) -> Tensor:
     """A leaf of its own over the same memory, as if it had been pickled."""
+    _refuse_batched(self)
     warn_if_has_hooks(self)
     out = remade(self.__class__, self._memory(), self.requires_grad)
     out.__dict__.update({name: value for name, value in self.__dict__.items() if name not in ("_grad", "_accumulator")})
@@ -52,6 +62,7 @@ def deep_copy(self: Tensor, memo: dict[Any, Any]) -> Tensor:
     found: Tensor | None = memo.get(id(self))
     if found is not None:
         return found
+    _refuse_batched(self)
     out = memo[id(self)] = remade(self.__class__, deep_copy_of_memory(self._memory(), memo), self.requires_grad)
     if self._grad is not None:
         out._grad = copy.deepcopy(self._grad, memo)
@@ -77,6 +88,7 @@ def deep_copy_of_memory(source: Array, memo: dict[Any, Any]) -> Array:
 
 def reduce(self: Tensor, protocol: Any) -> Any:
     """What a pickle holds: class, value, `requires_grad`, and the attributes that the user has given the tensor."""
+    _refuse_batched(self)
     warn_if_has_hooks(self)
     state = {name: value for name, value in self.__dict__.items() if not name.startswith("_") and name != "grad_dtype"}
     return remade, (self.__class__, np.asarray(self._a), self.requires_grad), state or None

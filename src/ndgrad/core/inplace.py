@@ -22,7 +22,7 @@ from ndgrad.core.node import Node, backward_name, edge_of, entered, keep_retaine
 from ndgrad.core.observers import Observer, announce, follows_tensors
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
-from ndgrad.core.views import DEFAULT, write_through
+from ndgrad.core.views import DEFAULT, replay_steps, write_through
 
 
 def in_place(function: Callable[..., Any], name: str, *, copies: bool = False, zero: bool = False) -> Callable[..., Tensor]:
@@ -101,7 +101,7 @@ def ufunc_in_place(
 def shadow(tensor: Tensor, copies: bool = False) -> Tensor:
     """The tensor as it is now, under another handle: what the operation computes from."""
     node = tensor._refresh()
-    if node is LEAF or not isinstance(tensor._a, (np.ndarray, Batch)):
+    if node is LEAF or not (isinstance(tensor._a, (np.ndarray, Batch)) or follows_tensors()):
         return tensor  # a leaf's edge is the leaf itself; a scalar payload is replaced, never written to
     if copies or type(modes.current().saved_hooks) is tuple or follows_tensors():  # others may keep what they are given, too
         copied = wrap(tensor._a.copy(), node)
@@ -167,15 +167,57 @@ def check_writable(target: Tensor, shape: tuple[int, ...], kind: Any, name: str)
             raise RuntimeError(f"{name}: the tensor's memory is read-only (it came from a read-only NumPy array); clone() the tensor first")
 
 
-def check_examples(memory: Any, payload: Any) -> None:
+#: How PyTorch calls in-place operations that it refuses inside `vmap`: some by their name, some arithmetic, all others `aten::name_`.
+REFUSED_BY_NAME = frozenset({"fill_", "index_add_", "index_fill_", "index_put_", "scatter_add_", "scatter_reduce_"})
+ARITHMETIC = frozenset(
+    {"add_", "sub_", "mul_", "div_", "multiply_", "divide_", "true_divide_", "copy_", "masked_fill_", "clamp_min_", "clamp_max_", "zero_"}
+    | {"logical_and_", "logical_or_", "logical_xor_", "bitwise_and_", "bitwise_or_", "bitwise_xor_", "gcd_", "lcm_", "atan2_", "arctan2_"}
+    | {"copysign_", "bitwise_left_shift_", "bitwise_right_shift_"}
+)
+
+
+def in_level_of(target: Tensor, out: Tensor) -> Tensor:
+    """What is to be written, as one of the tensors that the target is one of: outside of a `vmap`, if all its examples have it in common.
+
+    If it is differentiated inside, it is the target, with the tensor that it is a view of, that becomes one inside.
+    """
+    batch = batch_of(out._a)
+    if batch is None or batch.mapped:
+        return out
+    own = batch_of(target._a)
+    if own is not None and own.level is batch.level:
+        return out
+    if out._node is not None:
+        base = target if target._view is None else target._view.base
+        inside: Any = batch.level.box(wrap(base._memory(), base._node), False)._a
+        inside.value._v = base._cell()
+        base._a = inside
+        if target._view is not None:
+            target._a = replay_steps(wrap(inside), target._view.steps)._a
+        return out
+    announce(Observer.continues, out, batch.value, unchanged)
+    return in_level_of(target, batch.value)
+
+
+def unchanged(known: Any) -> Any:
+    return known
+
+
+def check_examples(memory: Any, payload: Any, name: str) -> None:
     """Refuse to write what differs between the examples of a `vmap` into memory that they have in common."""
-    if not holds(memory, payload):
-        raise RuntimeError(
-            "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has more "
-            "elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a vmap. Please try "
-            "to use out-of-place operators instead of inplace arithmetic, or make `self` with zeros_like(x), x.new_zeros(...) or clone() "
-            "of a tensor that is vmapped over."
-        )
+    if holds(memory, payload):
+        return
+    if name == "__setitem__":
+        name = "index_put_"
+    called, where = "inplace arithmetic" if name in ARITHMETIC else name, "in a vmap"
+    if name not in ARITHMETIC and name not in REFUSED_BY_NAME:
+        called, where = f"aten::{name}", f"at level {payload.level.depth}"
+    raise RuntimeError(
+        f"vmap: {called}(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has more elements "
+        f"than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over {where}. Please try to use "
+        f"out-of-place operators instead of {called}. Or make `self` with zeros_like(x), x.new_zeros(...) or clone() of a tensor that is "
+        "vmapped over."
+    )
 
 
 def check_overlap(target: Tensor, others: tuple[Any, ...], name: str) -> None:
@@ -209,6 +251,7 @@ def write(target: Tensor, out: Tensor, name: str) -> Tensor:
         check_recorded(target, name)
         if out._node is LEAF:
             out = recorded.clone(out)
+    out = in_level_of(target, out)
     payload = out._a
     check_writable(target, payload.shape, payload.dtype, name)
     if modes.exceptional:
@@ -217,7 +260,7 @@ def write(target: Tensor, out: Tensor, name: str) -> Tensor:
         out._node.node_of().dtype = target._a.dtype  # the operation is new, and its result is seen in the target's dtype alone
     memory = target._a
     if batch_of(payload) is not None or batch_of(memory) is not None:
-        check_examples(memory, payload)
+        check_examples(memory, payload, name)
     elif not isinstance(memory, np.ndarray):
         if payload.dtype == memory.dtype and not isinstance(payload, np.ndarray):
             keep_residuals(out._node, memory, None, payload, target)

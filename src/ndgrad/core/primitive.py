@@ -65,6 +65,9 @@ class Primitive:
         those that are `mapped` with one more dim in front; NotImplemented for a case that it leaves to a loop.
     check : refuses converted payloads (or the operands as given), by their dtype; the lanes for float32 and float64 skip it.
     saved : PyTorch's names of what the node saves, where `core/saved.py` would list it under another one.
+    product : an elementwise operation is linear in each operand while the others are held.
+    undoes : the name of the product that it undoes: `product(out, y) == x`.
+    rate : for Taylor mode, another way to write the jvp, `(xp, tangents, ...)`, that may give None where it does not hold.
     """
 
     def __init__(
@@ -85,11 +88,17 @@ class Primitive:
         on_scalars: Callable[..., Any] | None = None,
         check: Callable[[Sequence[Payload], Sequence[Any]], None] | None = None,
         saved: Names = MappingProxyType({}),
+        product: bool = False,
+        undoes: str | None = None,
+        rate: Rule | None = None,
     ) -> None:
         self.kernel = kernel
         self.saved = saved
         self.on_scalars = on_scalars
         self.check = check
+        self.product = product or family == MULTILINEAR
+        self.undoes = undoes
+        self.rate = rate
         #: What errors call the operation: the public function's name, once there is one.
         self.title = name or kernel.__name__
         self.family = family

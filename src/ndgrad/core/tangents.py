@@ -46,8 +46,11 @@ def push(
         return (None,) * len(outs) if several else None
     xp = recorded if isinstance(outs[0], Tensor) else raw
     known = [None if t is None else in_dtype(xp, t, x) for t, x in zip(known, operands, strict=True)]
-    with np.errstate(all="ignore"):
+    if xp is recorded:
         pushed = _push(xp, primitive, operands, known, params, out, transposition)
+    else:
+        with np.errstate(all="ignore"):
+            pushed = _push(xp, primitive, operands, known, params, out, transposition)
     results: Sequence[Any] = pushed if several else (pushed,)
     fitted = tuple(None if t is None else in_dtype(xp, in_shape(xp, t, y.shape), y) for t, y in zip(results, outs, strict=True))
     return fitted if several else fitted[0]
@@ -111,38 +114,55 @@ def in_shape(xp: Any, t: Any, shape: Any) -> Any:
 
 @cache
 def names_of(rule: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a rule's parameters."""
     return tuple(signature(rule).parameters)
+
+
+Source = tuple[str, Any, str]
+
+
+@cache
+def sources_of(primitive: Primitive, rule: Callable[..., Any], first: int) -> tuple[Source, ...]:
+    """Where what a rule asks for comes from, by the names of its parameters from the position `first` on."""
+    return tuple(source_of(primitive, name) for name in names_of(rule)[first:])
+
+
+def source_of(primitive: Primitive, name: str) -> Source:
+    """A parameter (before an operand of the same name), an operand, an output, or a fact of an operand: what, which one, and its name."""
+    if name in primitive.params:
+        return "param", primitive.defaults.get(name), name
+    if name in primitive.operands:
+        return "operands" if primitive.variadic else "operand", primitive.operands.index(name), name
+    if name == "out":
+        return "out", None, name
+    if name.startswith("out") and name[3:].isdigit():
+        return "output", int(name[3:]), name
+    operand, _, what = name.rpartition("_")
+    return "facts" if primitive.variadic else "fact", primitive.operands.index(operand), what
 
 
 def arguments(
     primitive: Primitive, rule: Callable[..., Any], first: int, operands: Sequence[Any], params: dict[str, Any], out: Any
 ) -> list[Any]:
-    """What a rule asks for by the names of its parameters from the position `first` on."""
-    return [argument(primitive, name, operands, params, out) for name in names_of(rule)[first:]]
-
-
-def argument(primitive: Primitive, name: str, operands: Sequence[Any], params: dict[str, Any], out: Any) -> Any:
-    if name in params:
-        return params[name]
-    if name in primitive.operands:
-        return operands if primitive.variadic else operands[primitive.operands.index(name)]
-    if name == "out":
-        return out
-    if name.startswith("out") and name[3:].isdigit():
-        return out[int(name[3:])]
-    if name in primitive.params:
-        return default_of(primitive.kernel, name)
-    operand, _, what = name.rpartition("_")
-    if primitive.variadic:
-        return tuple(fact(x, what) for x in operands)
-    return fact(operands[primitive.operands.index(operand)], what)
-
-
-def default_of(kernel: Callable[..., Any], name: str) -> Any:
-    return signature(kernel).parameters[name].default
+    """What a rule asks for, from its parameter at the position `first` on."""
+    found: list[Any] = []
+    for kind, which, name in sources_of(primitive, rule, first):
+        if kind == "operand":
+            found.append(operands[which])
+        elif kind == "out":
+            found.append(out)
+        elif kind == "param":
+            found.append(params.get(name, which))
+        elif kind == "fact":
+            found.append(fact(operands[which], name))
+        elif kind == "output":
+            found.append(out[which])
+        else:
+            found.append(operands if kind == "operands" else tuple(fact(x, name) for x in operands))
+    return found
 
 
 def fact(x: Any, what: str) -> Any:
     """The shape or NumPy's dtype of an operand, as `record` notes them for rules."""
     payload = x._a if isinstance(x, Tensor) else x
-    return np.shape(payload) if what == "shape" else payload.dtype
+    return getattr(payload if hasattr(payload, "dtype") else np.asarray(payload), what)

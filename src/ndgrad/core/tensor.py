@@ -22,7 +22,7 @@ from ndgrad.base.location import NOWHERE, describe, place, tracing
 from ndgrad.base.storage import address
 from ndgrad.base.types import Array, Payload
 from ndgrad.core.attributes import Attributes
-from ndgrad.core.batches import CONTROL_FLOW, NO_STORAGE, Batch, batch_of, detached
+from ndgrad.core.batches import CONTROL_FLOW, NO_STORAGE, Batch, batch_of
 from ndgrad.core.cuts import Cut, note
 from ndgrad.core.printing import batch_text, tensor_text
 
@@ -268,7 +268,11 @@ class Tensor(Attributes, Methods):
 
     def data_ptr(self) -> int:
         """The address of the first element; 0 for an empty tensor."""
-        return address(self._memory()) if self._a.size else 0
+        memory = self._memory()
+        batch = batch_of(memory)
+        if batch is not None:
+            batch.refuse(NO_STORAGE)
+        return address(memory) if memory.size else 0
 
     def _cell(self) -> list[Any]:
         """The version counter, made on first use."""
@@ -279,7 +283,10 @@ class Tensor(Attributes, Methods):
 
     @property
     def data(self) -> Tensor:
-        out = wrap(detached(self._memory()))
+        memory = self._memory()
+        if batch_of(memory) is not None:
+            raise RuntimeError("accessing `data` under vmap transform is not allowed: write x.detach()")
+        out = wrap(memory)
         out._v = INFERENCE if self._v is INFERENCE else [0]
         if self._node is not None:
             out._cut = note(".data")
@@ -291,7 +298,13 @@ class Tensor(Attributes, Methods):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self._node is not None and not (value.dtype.is_floating_point or value.dtype.is_complex):
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
-        self._a = value._memory()
+        memory = value._memory()
+        if batch_of(memory) is not None or batch_of(self._a) is not None:
+            raise RuntimeError(
+                "mutating directly with `.data` under vmap transform is not allowed. Write x.copy_(value), or compute a new tensor and "
+                "return it."
+            )
+        self._a = memory
 
     def numpy(self, *, force: bool = False) -> Array:
         """The tensor's memory as a NumPy array: no copy, writes show on both sides.

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ndgrad.autograd.duals import SIZE, Level
+from ndgrad.autograd.following import Follower
 from ndgrad.base import modes
 from ndgrad.base.trees import tree_flatten, tree_unflatten
-from ndgrad.core.observers import forget, observe
-from ndgrad.core.tensor import Tensor
+from ndgrad.core.observers import Observer, announce, forget, observe
+from ndgrad.core.tensor import INFERENCE, Tensor, wrap
 from ndgrad.func.arguments import check_floating, map_aux, tensor_outputs, value_and_aux
 from ndgrad.func.handles import Inside
 from ndgrad.func.reverse import zeros_like
@@ -69,9 +70,9 @@ def check_tensors(leaves: list[Any], what: str) -> None:
 
 
 class Pushing(Inside):
-    """While a level watches the function that is differentiated forward. In inference mode it would see nothing, so that is left."""
+    """While a follower watches the function that is differentiated forward. In inference mode it would see nothing, so that is left."""
 
-    def __init__(self, level: Level) -> None:
+    def __init__(self, level: Follower[Any]) -> None:
         self.level = level
 
     def __enter__(self) -> Pushing:
@@ -96,4 +97,13 @@ def dual(level: Level, tensor: Tensor, tangent: Tensor) -> Tensor:
     check_floating(tangent, "tangent")
     if tensor._a.shape != tangent._a.shape:
         raise RuntimeError(SIZE.format(list(tensor._a.shape), list(tangent._a.shape)))
-    return level.dual(tensor, tangent)
+    return level.dual(ordinary(tensor), ordinary(tangent))
+
+
+def ordinary(tensor: Tensor) -> Tensor:
+    """A tensor that can take part in recorded operations: one made in inference mode as another one with its memory."""
+    if tensor._v is not INFERENCE:
+        return tensor
+    other = wrap(tensor._a)
+    announce(Observer.continues, tensor, other, ordinary)
+    return other

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.autograd.duals import Level
+from ndgrad.autograd.following import Follower
 from ndgrad.base import modes
 from ndgrad.base.nesting import nesting
 from ndgrad.core.batches import Batch, batch_of
@@ -34,19 +34,28 @@ class Inside:
         nesting.depth -= 1
 
 
+class Owner:
+    """What handles know of their call: it does not know them, so that nothing is part of a reference cycle."""
+
+    __slots__ = ("open",)
+
+    def __init__(self) -> None:
+        self.open = True
+
+
 class Call(Inside):
     """One call of a function that is differentiated in reverse; a context manager around the function itself, which is recorded.
 
     Attributes
     ----------
     recording : whether gradients are recorded outside, so that results may keep a history that leads there.
-    open : whether the function is still running: its handles are then what an outer transform's are for those inside.
+    owner : says whether the function is still running: its handles are then what an outer transform's are for those inside.
     """
 
     def __init__(self) -> None:
         mode = modes.current()
         self.recording = mode.grad and not mode.inference
-        self.open = True
+        self.owner = Owner()
         self.start = tick()
         self.handles: list[Tensor] = []
         self.originals: list[Tensor] = []
@@ -67,7 +76,7 @@ class Call(Inside):
 
     def __exit__(self, *details: object) -> None:
         super().__exit__(*details)
-        self.open = False
+        self.owner.open = False
         grad, inference = self.outside
         modes.set_mode("grad", grad)
         if inference:
@@ -92,7 +101,7 @@ class Call(Inside):
             handle = wrap(given._a, LEAF)
             if isinstance(given._a, (np.ndarray, Batch)) and tensor._v is not INFERENCE:
                 handle._v = tensor._cell()
-            handle._owner = self
+            handle._owner = self.owner
             if modes.exceptional:
                 announce(Observer.continues, tensor, handle, unchanged)
         self.handles.append(handle)
@@ -112,7 +121,7 @@ class Call(Inside):
                 continue
             if isinstance(edge, Tensor):
                 owner = edge._owner
-                if owner is None or (owner is not self and owner.open):
+                if owner is None or (owner is not self.owner and owner.open):
                     return True
                 continue
             node = edge.node_of()
@@ -157,8 +166,7 @@ def unchanged(value: Any) -> Any:
 
 
 def tangents_recorded() -> bool:
-    """Whether the level of a `jvp` around this has tangents with a history."""
+    """Whether a `jvp` or a `jet` around this follows tangents with a history."""
     if not modes.exceptional:
         return False
-    levels = [observer for observer in modes.current().observers if isinstance(observer, Level)]
-    return any(tangent.requires_grad for level in levels for _, tangent in level.tangents.values())
+    return any(isinstance(observer, Follower) and observer.has_history() for observer in modes.current().observers)

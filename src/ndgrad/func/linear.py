@@ -15,7 +15,7 @@ from ndgrad.core.batching import at_innermost
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 from ndgrad.func.arguments import check_floating
 from ndgrad.func.handles import Call
-from ndgrad.func.reverse import call_gradients, records, zeros_like
+from ndgrad.func.reverse import call_gradients, differentiable_outputs, records, zeros_like
 
 
 class Linearization:
@@ -27,13 +27,16 @@ class Linearization:
     values : the same, released.
     """
 
-    def __init__(self, func: Callable[..., Any], primals: tuple[Any, ...]) -> None:
+    def __init__(self, func: Callable[..., Any], primals: tuple[Any, ...], *, reverse: bool = False) -> None:
         self.leaves, self.spec = tree_flatten(primals)
-        for leaf in self.leaves:
-            check_floating(leaf, "primal")
+        if not reverse:
+            for leaf in self.leaves:
+                check_floating(leaf, "primal")
         with Call() as call:
             self.handles = [call.fresh(leaf) for leaf in self.leaves]
-            self.outputs, self.output_spec = tree_flatten(func(*tree_unflatten(self.handles, self.spec)))
+            result = func(*tree_unflatten(self.handles, self.spec))
+            self.outputs: list[Any]
+            self.outputs, self.output_spec = differentiable_outputs(result) if reverse else tree_flatten(result)
         self.call = call
         self.values = [call.released(y) if isinstance(y, Tensor) else y for y in self.outputs]
         self.reached = [y for y in self.outputs if isinstance(y, Tensor) and y.requires_grad]
@@ -50,7 +53,7 @@ class Linearization:
         dummies = [at_innermost(wrap(np.zeros(y._a.shape, y._a.dtype))) for y in self.reached]
         for dummy in dummies:
             dummy._node = LEAF
-            dummy._owner = self.call
+            dummy._owner = self.call.owner
         if not dummies or not self.handles:
             return dummies, []
         previous = modes.set_mode("grad", True), modes.set_mode("inference", False)

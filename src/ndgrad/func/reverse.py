@@ -119,13 +119,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         aux = None
         if has_aux:
             result, aux = value_and_aux(result, name)
-        outputs, output_spec = tensor_outputs(result, name)
-        for output in outputs:
-            if output._a.dtype.kind not in "fc":
-                raise RuntimeError(
-                    f"vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got Tensor with dtype {output.dtype}. "
-                    "Return others as aux, with has_aux=True."
-                )
+        outputs, output_spec = differentiable_outputs(result)
     leads_outside = call.must_record(outputs)
     values = tree_unflatten([call.released(output) for output in outputs], output_spec)
 
@@ -141,6 +135,18 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         return tree_unflatten([call.released(g) for g in found], spec)
 
     return (values, vjp_fn, map_aux(call.released, aux)) if has_aux else (values, vjp_fn)
+
+
+def differentiable_outputs(result: Any) -> tuple[list[Tensor], TreeSpec]:
+    """The leaves and the structure of what a function returned, if gradients of all of them can be had."""
+    outputs, spec = tensor_outputs(result, "vjp(f, *primals)")
+    for output in outputs:
+        if output._a.dtype.kind not in "fc":
+            raise RuntimeError(
+                f"vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got Tensor with dtype {output.dtype}. "
+                "Return others as aux, with has_aux=True."
+            )
+    return outputs, spec
 
 
 def records(leads_outside: bool, given: Sequence[Any]) -> bool:

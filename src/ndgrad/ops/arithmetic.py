@@ -231,6 +231,7 @@ mul = elementwise(
     name="mul",
     aliases=("multiply",),
     on_scalars=operator.mul,
+    product=True,
     partials=[lambda xp, g, y: g * y, lambda xp, g, x: g * x],
     doc="x * y, elementwise.",
 )
@@ -241,6 +242,7 @@ div_true = elementwise(
     node_name="DivBackward0",
     public=False,
     policy=FLOAT,
+    undoes="mul",
     partials=[lambda xp, g, y: g / y, lambda xp, g, x, y: -g * (x / y / y)],
     doc="x / y, elementwise.",
 )
@@ -281,6 +283,7 @@ div_number = elementwise(
     saved={"other": number("y")},
     public=False,
     policy=FLOAT,
+    undoes="mul",
     partials=[lambda xp, g, y: g / y],
     doc="x / y of a number y, where it is a step of a composite: PyTorch's `/` between a tensor and a number is `div_true`.",
 )

@@ -61,7 +61,7 @@ def broadcasting(name: str) -> BatchRule:
     """Operands that broadcast to the result, of which some may be missing."""
 
     def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
-        return aligned(getattr(recorded, name), list(operands), mapped, params)
+        return aligned(getattr(recorded, name).primitive, list(operands), mapped, params)
 
     return rule
 
@@ -72,7 +72,7 @@ def of_each(name: str, *missing: Any, reduction: str | None = None) -> BatchRule
     def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
         how = params.pop("reduction", reduction)
         flags = [*mapped, *(False for _ in missing)]
-        return reduced_each(aligned(getattr(recorded, name), [*operands, *missing], flags, {**params, "reduction": NONE}), how)
+        return reduced_each(aligned(getattr(recorded, name).primitive, [*operands, *missing], flags, {**params, "reduction": NONE}), how)
 
     return rule
 

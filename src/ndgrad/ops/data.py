@@ -24,6 +24,9 @@ _PLAIN: set[type] = {int, float, bool, complex}
 def array_of(data: Any, wanted: dtype | None) -> Array:
     """A new array of Python data, in PyTorch's inferred dtype unless one is given."""
     if isinstance(data, Tensor):
+        if batch_of(data._a) is not None:
+            copied: Tensor = data.detach().clone() if wanted is None else data.detach().to(wanted, copy=True)
+            return copied._a
         return np.array(data._a, dtype=None if wanted is None else numpy_dtype(wanted))
     if isinstance(data, np.ndarray):
         return native(data, None if wanted is None else numpy_dtype(wanted), copy=True)

@@ -97,6 +97,8 @@ class Entry:
 table: dict[str, Entry] = {}
 #: Every primitive by name, public or not.
 primitives: dict[str, Primitive] = {}
+#: The names that rules know besides primitives.
+helpers: set[str] = set()
 
 
 def _declare(
@@ -294,6 +296,9 @@ def function(
 
 def rule_helper(name: str, on_raw: Function, on_recorded: Function) -> None:
     """Give rules a name that is not a primitive: one function for payloads, one for tensors."""
+    if name in helpers:
+        raise TypeError(f"the helper {name} is declared twice")
+    helpers.add(name)
     setattr(raw, name, on_raw)
     setattr(recorded, name, on_recorded)
 

@@ -9,7 +9,7 @@ import numpy as np
 from ndgrad.base.shapes import as_shape
 from ndgrad.base.storage import address, element_strides, owner_of
 from ndgrad.base.types import Shape
-from ndgrad.core.batches import values
+from ndgrad.core.batches import batch_of, values
 from ndgrad.core.batching import BatchLevel
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.striding import strided
@@ -22,14 +22,6 @@ def _gather_strided(xp: Any, g: Any, x_shape: Shape, size: Shape, stride: Shape,
 
 def _strided_examples(level: BatchLevel, mapped: list[bool], x: Any, size: Shape, stride: Shape, offset: int, own: Shape) -> Any:
     lead = element_strides(x._memory())[0]
-    reach = offset + _memory_range(size, stride)
-    if offset < 0 or reach > max(_memory_range(x._a.shape[1:], own), 1):
-        raise RuntimeError(
-            f"vmap: as_strided reaches beyond the memory of one example: with size {list(size)}, stride {list(stride)} and an offset of "
-            f"{offset} from its first element it would see {reach} elements of a tensor of shape {list(x._a.shape[1:])}, whose strides "
-            f"are {list(own)}. This is not supported inside of vmap, please try to rewrite the `as_strided` call as a sequence of PyTorch "
-            "view operations"
-        )
     return recorded.strided_view(x, size=(level.size, *size), stride=(lead, *stride), offset=offset, own=(lead, *own))
 
 
@@ -106,6 +98,17 @@ def strided_apply(x: Any, *, size: Shape, stride: Shape, offset: int, own: Shape
     return flat[_memory_positions(size, stride) + (offset - low)]
 
 
+def _check_example(input: Tensor, shape: Shape, strides: Shape, begin: int, own: int) -> None:
+    """Refuse to look from one example of a `vmap` into others."""
+    end, last = begin + _memory_range(shape, strides), own + _memory_range(input._a.shape, element_strides(input._memory()))
+    if begin < own or end > last:
+        raise RuntimeError(
+            f"result = tensor.as_strided({list(shape)}, {list(strides)}, {begin}) can access memory outside of `tensor`. `result` can "
+            f"access some memory in range [{begin}, {end}], but `tensor` can only access some memory in range [{own}, {last}]. This is not "
+            "supported inside of vmap, please try to rewrite the `as_strided` call as a sequence of PyTorch view operations"
+        )
+
+
 @function
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """Any shape and strides, in elements, over the tensor's whole storage: a view."""
@@ -129,4 +132,6 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {begin}, and itemsize {width} requiring a storage "
             f"size of {needed} are out of bounds for storage of size {owner.nbytes}"
         )
+    if batch_of(input._a) is not None:
+        _check_example(input, shape, strides, begin, own)
     return strided_view(input, size=shape, stride=strides, offset=begin - own, own=element_strides(input._memory()))

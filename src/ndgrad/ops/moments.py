@@ -20,6 +20,7 @@ Dims = tuple[int, ...]
 
 @elementwise(
     public=False,
+    undoes="mul",
     partials=[lambda xp, g, y: xp.div_or_zero(g, y), lambda xp, g, out, y: -xp.div_or_zero(g * out, y)],
 )
 def div_or_zero(x: Any, y: Any) -> Any:

@@ -16,14 +16,13 @@ from ndgrad.kernels import spectral
 from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor, dims_of, kept_shape, one_dim, torch_arguments
 from ndgrad.ops.conversion import cast
-from ndgrad.ops.declare import function, general, recorded, rule_helper
+from ndgrad.ops.declare import function, general, recorded
 from ndgrad.ops.reductions import reduce_add, row_major
 
 Dims = tuple[int, ...]
 
 
 # ---------------------------------------------------------------- kernel and rule
-rule_helper("zeros_of", np.zeros_like, lambda x: wrap(np.zeros_like(x._a)))
 
 
 def vector_norm_of(x: Any, p: float, dims: Dims | None, keepdim: bool) -> Any:

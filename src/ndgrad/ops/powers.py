@@ -12,6 +12,7 @@ from ndgrad.base.dtypes import complex128, float64, type_name
 from ndgrad.core.inplace import in_place
 from ndgrad.core.primitive import result_dtype
 from ndgrad.core.saved import number
+from ndgrad.core.tangents import total
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels.powers import power, power_of_arrays, power_of_number
 from ndgrad.ops.conversion import cast
@@ -55,6 +56,24 @@ def _by_exponent_of_number(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
     return g * (out * (math.log(base) if base > 0 else math.nan))
 
 
+def _has_zero(x: Any) -> bool:
+    return not isinstance(x._a, (np.ndarray, np.generic)) or not np.all(x._a)
+
+
+# the rules above lead from power to lower power, without end; by its own quotient with the base a power leads to itself
+def _rate_of_power(xp: Any, tangents: Any, x: Any, y: Any, out: Any) -> Any:
+    exponent = _number(y)
+    return None if exponent in (0, 1, 2, 3) or _has_zero(x) else tangents[0] * (out / x * exponent)
+
+
+def _rate_of_power_of_tensors(xp: Any, tangents: Any, x: Any, y: Any, out: Any) -> Any:
+    if _has_zero(x):
+        return None
+    by_base, by_exponent = tangents
+    terms = [] if by_base is None else [by_base * (out * y / x)]
+    return total([*terms, by_exponent * (out * xp.log(x))] if by_exponent is not None else terms)
+
+
 _check = unsupported("pow", "b")
 
 
@@ -77,6 +96,7 @@ pow_number = elementwise(
     public=False,
     check=_check_number,
     partials=[_by_base],
+    rate=_rate_of_power,
 )
 pow_tensors = elementwise(
     power_of_arrays,
@@ -86,6 +106,7 @@ pow_tensors = elementwise(
     public=False,
     check=_check,
     partials=[_by_base_tensor, _by_exponent],
+    rate=_rate_of_power_of_tensors,
 )
 pow_of_number = elementwise(
     power_of_number,

@@ -52,7 +52,7 @@ def _fill(self: Any, name: str, engine: Mersenne, history: Any, draw: Callable[.
     memory = self._memory()
     check_writable(self, memory.shape, memory.dtype, name)
     if levels:
-        _check_examples(levels, memory, others)
+        _check_examples(levels, memory, others, name)
     out = history(shadow(self), *others) if recording else finish(memory)
     announce(Observer.overwrites, self)
     if levels and batch_of(memory) is not None:
@@ -62,10 +62,10 @@ def _fill(self: Any, name: str, engine: Mersenne, history: Any, draw: Callable[.
     return finish_write(self, out, name, recording)
 
 
-def _check_examples(levels: Sequence[BatchLevel], memory: Any, others: Sequence[Tensor]) -> None:
+def _check_examples(levels: Sequence[BatchLevel], memory: Any, others: Sequence[Tensor], name: str) -> None:
     """Inside `vmap`: refuse a target that is the same for all examples and to be filled with what differs."""
     for other in others:
-        check_examples(memory, other._a)
+        check_examples(memory, other._a, name)
     check_fillable(levels, memory)
 
 

@@ -38,7 +38,10 @@ def tensors_like(values: Sequence[Tensor], seed: int) -> tuple[Tensor, ...]:
 
 def each_alone(function: Callable[..., Any], stacked: Sequence[Any], dims: Sequence[int | None]) -> list[list[Any]]:
     """What a function gives for each example in turn, output by output."""
-    rows = [function(*(x if dim is None else x.select(dim, index) for x, dim in zip(stacked, dims, strict=True))) for index in range(SIZE)]
+    rows = [
+        function(*(x if dim is None else x.select(dim, index).clone() for x, dim in zip(stacked, dims, strict=True)))
+        for index in range(SIZE)
+    ]
     return [list(column) for column in zip(*rows, strict=True)]
 
 
@@ -97,7 +100,7 @@ def check_derivatives_of_vmap(case: Case) -> None:
     gradients = vjp(batched, *stacked)[1](cotangents)
     directions = jvp(batched, tuple(stacked), tangents)[1]
     for index in range(SIZE):
-        one = [x.select(0, index) for x in stacked]
+        one = [x.select(0, index).clone() for x in stacked]
         expected = vjp(function, *one)[1](tuple(g.select(0, index) for g in cotangents))
         for g, own in zip(gradients, expected, strict=True):
             require_close(case, "vjp of vmap", np.asarray(g._a)[index], own._a, *TIGHT)

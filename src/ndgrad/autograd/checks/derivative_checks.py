@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from ndgrad.autograd.checks.differences import Function, as_tuple
 from ndgrad.autograd.checks.jacobian_checks import GradcheckError, Options, check_jacobians
 from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.gradients import grad
+from ndgrad.autograd.rows import at_once
 from ndgrad.base.dtypes import complex128, float64
 from ndgrad.base.types import Array
 from ndgrad.core.node import edge_of
@@ -50,6 +53,7 @@ def gradcheck(
     nondet_tol : how far two runs of the backward may be apart.
     check_undefined_grad : whether the backward must bear outputs that no gradient comes back to.
     check_batched_grad : whether `grad(..., is_grads_batched=True)` must agree with `grad`.
+    check_batched_forward_grad : whether forward mode inside `vmap` must agree with forward mode.
     check_forward_ad, check_backward_ad : which of the two modes to check.
     fast_mode : compare random projections of the Jacobians.
     masked : let a backward of zeros give what is only close to zero.
@@ -61,8 +65,6 @@ def gradcheck(
         If a gradient is wrong.
     ValueError
         If no input requires grad.
-    NotImplementedError
-        For `check_batched_forward_grad`, as long as there is no `vmap`.
     """
     if not (check_forward_ad or check_backward_ad):
         raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
@@ -70,8 +72,6 @@ def gradcheck(
         raise AssertionError("Setting check_batched_grad=True requires check_backward_ad to be True")
     if check_batched_forward_grad and not check_forward_ad:
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
-    if check_batched_forward_grad:
-        raise NotImplementedError("gradcheck(check_batched_forward_grad=True) needs vmap, which there is not yet")
     options = Options(eps, atol, rtol, nondet_tol, check_grad_dtypes, kinks, check_backward_ad, check_forward_ad)
     several = as_tuple(inputs)
     check_inputs(several)
@@ -80,6 +80,8 @@ def gradcheck(
         check_jacobians(func, results, several, options, fast_mode)
         if check_forward_ad and check_undefined_grad:
             check_zero_tangents(func, several)
+        if check_batched_forward_grad:
+            check_batched_forward(func, several)
         if not check_backward_ad:
             return True
         outputs = differentiable(results)
@@ -278,23 +280,62 @@ def without_gradient(out: Tensor) -> Tensor:
     return same
 
 
+# ---------------------------------------------------------------- several at once
 def check_batched(outputs: Sequence[Tensor], inputs: Sequence[Any]) -> None:
     """Two cotangents at once must give what they give one by one."""
     targets = requiring(inputs)
-    generator = Generator()
     for i, out in enumerate(outputs):
-        cotangents = [functions.randn_like(out, generator=generator) for _ in range(2)]
+        cotangents = two_like(out)
         expected = [grad(out, targets, g, retain_graph=True, allow_unused=True) for g in cotangents]
-        try:
+        with reporting_batches():
             found = grad(out, targets, functions.stack(cotangents), retain_graph=True, allow_unused=True, is_grads_batched=True)
-        except RuntimeError as error:
-            raise GradcheckError(f"While computing batched gradients, got: {error}") from error
         for j, (both, *each) in enumerate(zip(found, *expected, strict=True)):
             if both is None and each == [None, None]:
                 continue
             wanted = functions.stack([functions.zeros_like(targets[j]) if gradient is None else gradient for gradient in each])
-            if both is None or not functions.allclose(both, wanted):
-                raise GradcheckError(
-                    f"For output {i} and input {j}:\n\ngradients of a batch of cotangents are not those of its members.\n\n"
-                    f"Got:\n{both}\n\nExpected:\n{wanted}"
-                )
+            require_same(both, wanted, i, j, "gradients of a batch of cotangents are not those of its members.")
+
+
+def check_batched_forward(function: Function, inputs: Sequence[Any]) -> None:
+    """Two tangents at once must give what they give one by one."""
+    for j, x in enumerate(inputs):
+        if not (isinstance(x, Tensor) and x.requires_grad):
+            continue
+        push = partial(push_one, function, inputs, j)
+        tangents = two_like(x)
+        expected = zip(*[push(tangent) for tangent in tangents], strict=True)
+        with reporting_batches():
+            found = at_once(push, [functions.stack(tangents)])
+        for i, (both, each) in enumerate(zip(found, expected, strict=True)):
+            require_same(both, functions.stack(each), i, j, "tangents of a batch are not those of its members.")
+
+
+def push_one(function: Function, inputs: Sequence[Any], at: int, tangent: Tensor) -> tuple[Tensor, ...]:
+    """The tangents of all outputs where one input has a tangent."""
+    constants = [x.detach() if isinstance(x, Tensor) else x for x in inputs]
+    with dual_level():
+        dual = make_dual(constants[at], tangent)
+        outs = as_tuple(function(*constants[:at], dual, *constants[at + 1 :]))
+        pairs = [unpack_dual(out) for out in outs if isinstance(out, Tensor)]
+    return tuple(functions.zeros(out.shape, dtype=out.dtype) if pushed is None else pushed for out, pushed in pairs)
+
+
+def two_like(x: Tensor) -> list[Tensor]:
+    generator = Generator()
+    return [functions.randn_like(x.detach(), generator=generator) for _ in range(2)]
+
+
+@contextmanager
+def reporting_batches() -> Iterator[None]:
+    """While a batch is computed: what goes wrong is a failed check, and no matter how slow it is."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        try:
+            yield
+        except RuntimeError as error:
+            raise GradcheckError(f"While computing batched gradients, got: {error}") from error
+
+
+def require_same(found: Tensor | None, expected: Tensor, i: int, j: int, what: str) -> None:
+    if found is None or not functions.allclose(found, expected):
+        raise GradcheckError(f"For output {i} and input {j}:\n\n{what}\n\nGot:\n{found}\n\nExpected:\n{expected}")

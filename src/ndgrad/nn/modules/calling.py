@@ -289,7 +289,7 @@ class _HookedCall:
             return
         of_inputs = {value.grad_fn for value in args if value.grad_fn is not None}
         before = {following for following, _ in node.next_functions}
-        if not of_inputs <= before:
+        if of_inputs != before:
             self.deprecated(
                 f"Using a non-full backward hook when the forward contains multiple autograd Nodes {advice} {lacking} grad_input. Please "
                 "use register_full_backward_hook to get the documented behavior."

@@ -51,10 +51,10 @@ class _Numbered(Module):
             delattr(self, key)
         self._renumber(self._modules.values())
 
-    def pop(self, index: int | slice) -> Any:
+    def pop(self, key: int | slice) -> Any:
         """Remove the module at an index and return it."""
-        found = self[index]  # type: ignore[index]  # both subclasses have it
-        del self[index]
+        found = self[key]  # type: ignore[index]  # both subclasses have it
+        del self[key]
         return found
 
     def __dir__(self) -> list[str]:

@@ -15,3 +15,8 @@ for _name, _reason in {
     **dict.fromkeys(("apply_", "map_"), "calls a Python function with each number"),
 }.items():
     OPERATIONS[_name].except_for["vmap"] = _reason
+
+_LAYOUT = "depends on the memory of an example, which is another one where two levels share it"
+for _name in ("as_strided", "as_strided_", "view_as_complex"):
+    OPERATIONS[_name].except_for["vmap_twice"] = _LAYOUT
+OPERATIONS["linalg.matrix_norm"].except_for["third"] = "the slope of a tangent is a third derivative of singular values"
