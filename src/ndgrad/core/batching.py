@@ -141,9 +141,11 @@ class BatchLevel(Observer):
             result = tuple(output(primitive, given, params, one, node, mode, number) for number, one in enumerate(computed))
         if node is not None and type(mode.saved_hooks) is tuple:
             pack_residuals(node, given, result, mode.saved_hooks)
+        if node is not None:
+            for observer in observers:
+                if not observer.follows_tensors or observer in inner:
+                    observer.recorded(node)
         for observer in inner:
-            if node is not None:
-                observer.recorded(node)
             observer.done(primitive, given, payloads, params, result)
         return result
 

@@ -28,7 +28,7 @@ from ndgrad.base.dtypes import (
 )
 from ndgrad.base.nesting import refuse_requires_grad
 from ndgrad.base.shapes import expands
-from ndgrad.core.batches import batch_of
+from ndgrad.core.batches import batch_of, detached
 from ndgrad.core.cuts import note
 from ndgrad.core.inplace import check_overlap, check_target, shadow, write
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
@@ -119,7 +119,7 @@ def _mismatch(shape: tuple[int, ...], given: tuple[int, ...]) -> tuple[int, int,
 @function
 def detach(input: Tensor) -> Tensor:
     """The same memory and version counter without the history: no gradient flows back through it."""
-    out = wrap(input._memory())
+    out = wrap(detached(input._memory()))
     out._v = INFERENCE if input._v is INFERENCE else input._cell()
     if input._node is not None:
         out._cut = note("detach()")
@@ -136,6 +136,7 @@ def detach_(self: Tensor) -> Tensor:
             "gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
         )
     self._node = None
+    self._a = detached(self._a)
     return self
 
 
