@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from ndgrad import func as func
     from ndgrad import profiler as profiler
     from ndgrad import viz as viz
+    from ndgrad.func import vmap as vmap
     from ndgrad.functions import *  # noqa: F403  the names that the table gives, written down for type checkers
 else:
     globals().update(_functions())
@@ -127,4 +128,6 @@ else:
     def __getattr__(name: str) -> Any:  # type checkers would take it for a promise that every name exists
         if name in _LATER:
             return _import_module(f"ndgrad.{name}")
+        if name == "vmap":
+            return _import_module("ndgrad.func").vmap
         raise AttributeError(f"module 'ndgrad' has no attribute '{name}'")
