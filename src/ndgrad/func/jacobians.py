@@ -34,9 +34,9 @@ def blocks(rows: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
     ends = np.cumsum([0, *(tensor.numel() for tensor in tensors)]).tolist()
     inner = rows._a.shape[1:]
     if len(tensors) == 1:
-        return [rows.reshape(*tensors[0]._a.shape, *inner)]
+        return [rows.reshape((*tensors[0]._a.shape, *inner))]
     parts = zip(pairwise(ends), tensors, strict=True)
-    return [rows.narrow(0, start, stop - start).reshape(*tensor._a.shape, *inner) for (start, stop), tensor in parts]
+    return [rows.narrow(0, start, stop - start).reshape((*tensor._a.shape, *inner)) for (start, stop), tensor in parts]
 
 
 def check_real(tensors: Sequence[Tensor], name: str, what: str) -> None:
