@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.memory import MemoryMeter, give_back
-from benchmarks.workloads import WORKLOADS, Linear, Memory, Step, Timed, Workload
+from benchmarks.workloads import WORKLOADS, Memory, Quotient, Step, Timed, Workload
 
 BATCH_SECONDS = 0.005
 WARM_UP_SECONDS = 0.15
@@ -31,22 +31,19 @@ def prepare(workload: Workload, torch: Any) -> Callable[[dict[str, Any]], dict[s
             first = values()
             count = batch_size(step)
             return lambda request: {"result": fastest(step, count, request["seconds"]), "values": first}
-        case Linear():
-            short, values = workload.program(torch, workload.short)
-            long, _ = workload.program(torch, workload.long)
+        case Quotient():
+            above, below, values = workload.program(torch)
             first = values()
-            count = batch_size(short)
-            long()
+            counts = batch_size(above), batch_size(below)
+            best = [float("inf"), float("inf")]
 
-            best = {"short": float("inf"), "long": float("inf")}
+            def quotient(request: dict[str, Any]) -> dict[str, Any]:
+                # The quotient of the two best so far: the best quotient would be that of an unlucky divisor.
+                for at, step in enumerate((below, above)):
+                    best[at] = min(best[at], fastest(step, counts[1 - at], request["seconds"]))
+                return {"result": best[1] / best[0] / workload.over, "values": first}
 
-            def per_node(request: dict[str, Any]) -> dict[str, Any]:
-                # The quotient of the two best so far: the best quotient would be that of an unlucky short chain.
-                best["short"] = min(best["short"], fastest(short, count, request["seconds"]) / workload.short)
-                best["long"] = min(best["long"], fastest(long, 1, request["seconds"]) / workload.long)
-                return {"result": best["long"] / best["short"], "values": first}
-
-            return per_node
+            return quotient
         case Memory():
             return lambda request: measure_memory(workload, torch)
         case _:

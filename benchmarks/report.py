@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.runner import Row
-from benchmarks.workloads import Import, Linear, Memory, Timed
+from benchmarks.workloads import Import, Memory, Quotient, Timed
 
 HEADINGS = ("workload", "ndgrad", "torch", "torch / ndgrad", "target", "")
 WIDTHS = (50, 10, 10, 14, 8, 0)
@@ -41,7 +41,7 @@ def target_text(row: Row) -> str:
             return f">= {target}"
         case Memory():
             return ">= 1.0"
-        case Linear(target=target):
+        case Quotient(target=target):
             return f"<= {target}"
         case Import(target=target):
             return f"<= {target} s"
@@ -51,7 +51,7 @@ def unit_of(row: Row) -> Callable[[float], str]:
     match row.workload:
         case Memory():
             return lambda value: f"{value / 1e6:.1f} MB"
-        case Linear():
+        case Quotient():
             return lambda value: f"{value:.2f}"
         case _:
             return duration
@@ -98,7 +98,7 @@ def as_json(rows: list[Row], facts: dict[str, Any], warnings: list[str]) -> dict
                 "name": row.workload.name,
                 "title": row.workload.title,
                 "kind": type(row.workload).__name__.lower(),
-                "unit": {"Memory": "bytes", "Linear": "quotient"}.get(type(row.workload).__name__, "seconds"),
+                "unit": {"Memory": "bytes", "Quotient": "quotient"}.get(type(row.workload).__name__, "seconds"),
                 "rounds": row.rounds,
                 "best": {side: row.best(side) for side in row.rounds},
                 "ratio": row.ratio,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.workloads import Import, Linear, Memory, Timed, Workload
+from benchmarks.workloads import Import, Memory, Quotient, Timed, Workload
 
 ROOT = Path(__file__).resolve().parent.parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -56,13 +56,13 @@ class Row:
         results = self.rounds.get(side)
         if not results:
             return None
-        return results[-1] if isinstance(self.workload, Linear) else min(results)
+        return results[-1] if isinstance(self.workload, Quotient) else min(results)
 
     @property
     def ratio(self) -> float | None:
         """torch's best divided by ndgrad's; a quotient of two quotients would mean nothing."""
         ours, theirs = self.best("ndgrad"), self.best("torch")
-        if ours is None or theirs is None or isinstance(self.workload, Linear):
+        if ours is None or theirs is None or isinstance(self.workload, Quotient):
             return None
         return theirs / ours
 
@@ -75,13 +75,13 @@ class Row:
                 return None if ratio is None else ratio >= target
             case Memory():
                 return None if ratio is None else ratio * MEMORY_TOLERANCE >= 1.0
-            case Linear(target=target) | Import(target=target):
+            case Quotient(target=target) | Import(target=target):
                 return None if ours is None else ours <= target
 
     @property
     def noisy(self) -> bool:
         """Whether the typical round of a side was much slower than its best."""
-        if isinstance(self.workload, Linear):  # each of its rounds improves on the one before
+        if isinstance(self.workload, Quotient):  # each of its rounds improves on the one before
             return False
         return any(sorted(results)[len(results) // 2] > NOISY_SPREAD * min(results) for results in self.rounds.values() if results)
 

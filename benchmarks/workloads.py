@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import transforms
+
 Torch = Any
 Step = Callable[[], Any]
 Values = Callable[[], list[float]]
@@ -29,15 +31,14 @@ class Timed:
 
 
 @dataclass(frozen=True)
-class Linear:
-    """Time per node of a long chain divided by that of a short one; must not exceed ``target``."""
+class Quotient:
+    """Time of one step divided by that of another of the same library, and by ``over``; must not exceed ``target``."""
 
     name: str
     title: str
     target: float
-    program: Callable[[Torch, int], tuple[Step, Values]]
-    short: int
-    long: int
+    program: Callable[[Torch], tuple[Step, Step, Values]]
+    over: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Import:
     target: float
 
 
-Workload = Timed | Linear | Memory | Import
+Workload = Timed | Quotient | Memory | Import
 
 HUNDRED = range(100)
 
@@ -129,6 +130,12 @@ def scalar_products(torch: Torch, count: int) -> tuple[Step, Values]:
         return h
 
     return step, lambda: [step().item(), v.grad.item()]
+
+
+def long_and_short(torch: Torch) -> tuple[Step, Step, Values]:
+    long, _ = scalar_products(torch, 100_000)
+    short, values = scalar_products(torch, 1_000)
+    return long, short, values
 
 
 def scalar_sines(torch: Torch) -> tuple[Step, Values]:
@@ -279,7 +286,14 @@ WORKLOADS: list[Workload] = [
     Timed("gelu", "tanh-GELU, 1,000,000 float32, and backward", 1.8, gelu),
     *elementwise_rows(),
     Timed("mlp", "MLP 784-256-256-10, batch 64, SGD step", 1.2, mlp_step),
-    Linear("linearity", "per node: 100,000-node chain / 1,000-node", 1.5, scalar_products, short=1_000, long=100_000),
+    Quotient("linearity", "per node: 100,000-node chain / 1,000-node", 1.5, long_and_short, over=100),
+    Timed("functional_hessian", "autograd.functional.hessian of Rosenbrock, n = 100", 3.0, transforms.functional_hessian),
+    Timed("func_hessian", "func.hessian of Rosenbrock, n = 100", 1.0, transforms.func_hessian),
+    Timed("vmap_grad", "vmap(grad(loss)), linear 20 -> 10, batch 256", 0.8, transforms.linear_gradients),
+    Timed("jacrev", "jacrev of an MLP 32-64-32", 0.8, lambda torch: transforms.mlp_jacobian(torch, "jacrev")),
+    Timed("jacfwd", "jacfwd of an MLP 32-64-32", 0.8, lambda torch: transforms.mlp_jacobian(torch, "jacfwd")),
+    Quotient("per_sample", "per-sample gradients, MLP, batch 64: vmap / loop", 0.1, transforms.per_sample),
+    Quotient("chain_both_ways", "derivative of 100 ops: forward / reverse", 1.0, transforms.chain_both_ways),
     Memory("memory_mlp_saved", "memory: MLP, batch 32,768, saved", mlp_forward, 32_768, backward=False),
     Memory("memory_mlp_peak", "memory: MLP, batch 32,768, peak of a step", mlp_forward, 32_768, backward=True),
     Memory("memory_chain_saved", "memory: 12 ops on 10M float32, saved", twelve_elementwise, 10_000_000, backward=False),

@@ -77,6 +77,7 @@ from ndgrad.base.threads import set_num_threads as set_num_threads
 from ndgrad.compat import install_as_torch as install_as_torch
 from ndgrad.core.printing import set_printoptions as set_printoptions
 from ndgrad.core.tensor import Tensor as Tensor
+from ndgrad.nn.functional.native import batch_norm as batch_norm
 from ndgrad.nn.functional.native import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from ndgrad.nn.functional.native import cosine_embedding_loss as cosine_embedding_loss
 from ndgrad.nn.functional.native import embedding as embedding

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ndgrad.autograd.following import Follower, in_dtype_of
+from ndgrad.autograd.quick_pushes import push_quickly
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
 from ndgrad.core.batches import batch_of, deepest, holds
@@ -32,6 +33,8 @@ SIZE = (
 
 class Level(Follower[Tensor]):
     """The tangents of one level, by the tensors that have one; a tensor that is not among them has tangent zero."""
+
+    is_quick = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,6 +89,15 @@ class Level(Follower[Tensor]):
         return dual
 
     # ---------------------------------------------------------------- operations
+    def apply_quickly(self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        found = NotImplemented if self.moved else push_quickly(self.followed, primitive, operands, params)
+        if found is NotImplemented:
+            return found
+        out, pushed = found
+        if pushed is not None:
+            self.follow(out, wrap(pushed))
+        return out
+
     def done(self, primitive: Primitive, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], result: Any) -> None:
         if modes.is_inference_mode_enabled():
             return

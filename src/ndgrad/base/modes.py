@@ -22,7 +22,7 @@ class Modes:
     special : whether anything but grad mode is unusual, so that the fast lanes must stand aside.
     """
 
-    __slots__ = ("fewer", "grad", "inference", "observers", "saved_hooks", "special")
+    __slots__ = ("fewer", "grad", "inference", "observers", "quick", "saved_hooks", "special")
 
     grad: bool
     inference: bool
@@ -38,6 +38,10 @@ class Modes:
         self.observers = observers
         self.saved_hooks = saved_hooks
         self.fewer: dict[int, Modes] = {}
+        #: The only observer, where it has a way of its own for common operations; None otherwise.
+        self.quick: Any = None
+        if len(observers) == 1 and observers[0].is_quick and not inference and saved_hooks is None:
+            self.quick = observers[0]
         self.special = inference or bool(observers) or saved_hooks is not None
 
     def replace(self, name: str, value: Any) -> Modes:

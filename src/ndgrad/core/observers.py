@@ -24,8 +24,14 @@ class Observer:
 
     #: Whether it follows tensors by identity, as forward mode does: a backward then moves tensors, recorded or not.
     follows_tensors = False
+    #: Whether it runs common operations itself, by `apply_quickly`, while it is the only one that watches.
+    is_quick = False
     #: Whether it is a call of `vmap`, which is not to be left out: the tensors of its examples need it.
     batches = False
+
+    def apply_quickly(self, primitive: Any, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """The output of an operation, or NotImplemented to have it run as any other."""
+        return NotImplemented
 
     def run(self, primitive: Any, operands: Sequence[Any], params: dict[str, Any], compute: Callable[[], Any]) -> Any:
         """Around the kernel of an operation: returns its payload, or a tuple of them for several outputs."""

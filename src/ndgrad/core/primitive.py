@@ -241,6 +241,11 @@ def parameters(function: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Run a primitive on anything it accepts: convert, compute, wrap, record."""
+    mode = modes.current()
+    if mode.quick is not None:
+        found = mode.quick.apply_quickly(primitive, operands, params)
+        if found is not NotImplemented:
+            return found
     given: Any = tuple(operands[0]) if primitive.variadic else operands
     policy = primitive.policy
     payloads: list[Any] = []
@@ -269,7 +274,6 @@ def apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any
             operand_error(primitive, position, value)
     if common is None:
         operand_error(primitive, 0, given[0] if given else None)
-    mode = modes.current()
     if mode.observers:
         level = deepest(payloads)
         if level is not None:

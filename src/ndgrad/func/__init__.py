@@ -1,6 +1,7 @@
 """`torch.func`: functions that transform functions."""
 
 from ndgrad.base.trees import register_pytree_node as register_pytree_node
+from ndgrad.func.checks import check_grad as check_grad
 from ndgrad.func.custom import defjvp as defjvp
 from ndgrad.func.custom import defvjp as defvjp
 from ndgrad.func.forward import jvp as jvp
@@ -18,6 +19,10 @@ from ndgrad.func.modules import stack_module_state as stack_module_state
 from ndgrad.func.mutations import debug_unwrap as debug_unwrap
 from ndgrad.func.mutations import functionalize as functionalize
 from ndgrad.func.optimization import minimize as minimize
+from ndgrad.func.products import hessian_diag as hessian_diag
+from ndgrad.func.products import hvp as hvp
+from ndgrad.func.products import jacobian_product as jacobian_product
+from ndgrad.func.products import laplacian as laplacian
 from ndgrad.func.rearranging import rearrange as rearrange
 from ndgrad.func.reverse import grad as grad
 from ndgrad.func.reverse import grad_and_value as grad_and_value
@@ -27,6 +32,7 @@ from ndgrad.func.sparse import sparse_jacobian as sparse_jacobian
 from ndgrad.func.taylor import jet as jet
 
 __all__ = [
+    "check_grad",
     "debug_unwrap",
     "defjvp",
     "defvjp",
@@ -36,11 +42,15 @@ __all__ = [
     "grad",
     "grad_and_value",
     "hessian",
+    "hessian_diag",
+    "hvp",
     "implicit",
     "jacfwd",
+    "jacobian_product",
     "jacrev",
     "jet",
     "jvp",
+    "laplacian",
     "linearize",
     "minimize",
     "rearrange",

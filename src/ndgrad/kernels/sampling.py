@@ -88,7 +88,8 @@ def multinomial(engine: Mersenne, weights: Array, count: int, replacement: bool 
     if replacement and count > 1:
         return _with_replacement(engine, weights, count)
     # The order of weight over exponential sample is a draw without replacement.
-    times = exponential_(engine, np.empty_like(weights))
+    # In the weights' own order of axes, and row by row where one row stands for all.
+    times = exponential_(engine, np.empty_like(weights, order="C" if 0 in weights.strides else "K"))
     with np.errstate(all="ignore"):
         scores = weights / times
     if count == 1:

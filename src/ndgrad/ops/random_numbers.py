@@ -371,8 +371,8 @@ def randperm(
 
     def fill(tensor: Tensor) -> None:
         memory = tensor._memory()
-        for one in np.ndindex(memory.shape[:-1]):  # the examples of a vmap; otherwise there is a single vector
-            memory[one] = sampling.randperm(engine, count, kind)
+        for one in np.ndindex(memory.shape[-2::-1]):  # the examples of a vmap, in the order of torch; otherwise a single vector
+            memory[one[::-1]] = sampling.randperm(engine, count, kind)
 
     return drawn_tensor("randperm", (count,), wanted, out, requires_grad, fill)
 

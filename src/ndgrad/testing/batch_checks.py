@@ -20,7 +20,7 @@ from ndgrad.testing.op_checks import random_like, require_close
 SIZE = 2
 
 #: How PyTorch begins to say that something cannot be done inside `vmap`.
-REFUSALS = ("vmap", "Cannot access data pointer of Tensor that doesn't have storage", "Batching rule not implemented for")
+REFUSALS = ("vmap", "When vmap-ing", "Cannot access data pointer of Tensor that doesn't have storage", "Batching rule not implemented for")
 
 
 def examples_of(tensor: Tensor) -> list[Tensor]:

@@ -10,6 +10,7 @@ _MEMORY = "is about memory, of which a single example has none of its own"
 
 for _name, _reason in {
     **dict.fromkeys(("argwhere", "nonzero", "masked_select", "unique", "unique_consecutive", "__getitem__"), _SHAPE),
+    "nn.functional.one_hot": "unless it is told, the number of classes depends on values",
     **dict.fromkeys(("__contains__", "allclose", "equal", "is_nonzero"), _ANSWER),
     **dict.fromkeys(("__dlpack__", "__dlpack_device__", "is_set_to", "resize_", "resize_as_", "set_"), _MEMORY),
     **dict.fromkeys(("apply_", "map_"), "calls a Python function with each number"),

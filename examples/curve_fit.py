@@ -1,6 +1,6 @@
 """Counts of a decaying source above a background, fitted by maximum likelihood; the Hessian tells the uncertainties.
 
-    python examples/beyond_torch/curve_fit.py
+    python examples/curve_fit.py
 """
 
 import ndgrad as torch

@@ -1,6 +1,6 @@
 """Bessel functions of SciPy's, made differentiable in one line each, in every mode and to any order.
 
-    python examples/beyond_torch/custom_rule.py
+    python examples/custom_rule.py
 """
 
 import scipy.special

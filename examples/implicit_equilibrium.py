@@ -1,6 +1,6 @@
 """The pH of vinegar, and how it depends on what is in the bottle: derivatives of the solution of an equation.
 
-    python examples/beyond_torch/implicit_equilibrium.py
+    python examples/implicit_equilibrium.py
 """
 
 import ndgrad as torch

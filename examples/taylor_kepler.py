@@ -1,6 +1,6 @@
 """A planet on its ellipse, integrated by Taylor series of order 16, as ephemerides are: every step costs one short series.
 
-    python examples/beyond_torch/taylor_kepler.py
+    python examples/taylor_kepler.py
 """
 
 import math
