@@ -49,9 +49,13 @@ def test_the_golden_texts_have_what_the_examples_show():
     for stem, words in {
         "checkpointing": "the gradients are the same to the last bit: True",
         "custom_functions": "first and second derivatives: True True",
+        "curve_fit": "as many counts expected as seen: True",
+        "custom_rule": "Bessel's equation, x^2 y'' + x y' + x^2 y = 0: True",
         "gradient_penalty": "the last weight: True and on the last bias: False",
         "hunting_nan": "Function 'SqrtBackward0' returned nan values in its 0th output.",
+        "implicit_equilibrium": "the same by hand: True",
         "sparse_newton": "largest difference from forward mode below 1e-12: True",
+        "taylor_kepler": "after 20 steps: x =  0.7000, y =  0.0000, right to 1e-6: True",
         "truncated_bptt": "at time 12: Trying to backward through the graph a second time",
     }.items():
         assert words in (GOLDEN / f"{stem}.txt").read_text()
