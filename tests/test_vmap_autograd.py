@@ -24,8 +24,9 @@ def rows(count: int = 2, width: int = 3) -> Tensor:
 
 
 def same(found: Any, expected: Any) -> None:
-    wanted = expected.tolist() if isinstance(expected, Tensor) else expected
-    np.testing.assert_allclose(np.asarray(found.tolist()), np.asarray(wanted), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.asarray(found.tolist()), np.asarray(expected.tolist() if isinstance(expected, Tensor) else expected), rtol=1e-12
+    )
 
 
 @pytest.fixture(autouse=True)
