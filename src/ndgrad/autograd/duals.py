@@ -156,7 +156,7 @@ class Level(Follower[Tensor]):
         base = tensor if view is None else view.base
         tangent = self.tangent(base)
         if tangent is None:
-            tangent = functions.zeros_like(wrap(base._a))
+            tangent = functions.zeros_like(base)
             self.set_tangent(base, tangent)
             self.moved[id(base)] = weakref.ref(base)
         if view is not None:
@@ -228,5 +228,5 @@ def zero_if_missing(value: Any, tangent: Tensor | None) -> Tensor | None:
     """The tangent of an argument, where it can have one: zeros if it has none."""
     if tangent is not None or not isinstance(value, Tensor) or value._a.dtype.kind not in "fc":
         return tangent
-    zeros: Tensor = functions.zeros_like(wrap(value._a))
+    zeros: Tensor = functions.zeros_like(value)
     return zeros

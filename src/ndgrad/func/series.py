@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
-import numpy as np
-
 from ndgrad.autograd.following import Follower, in_dtype_of
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
@@ -29,8 +27,9 @@ from ndgrad.core.batches import deepest, holds
 from ndgrad.core.observers import Observer
 from ndgrad.core.primitive import LINEAR, NONDIFFERENTIABLE, Primitive, recorded
 from ndgrad.core.tangents import arguments, names_of, total
-from ndgrad.core.tensor import Tensor, wrap
+from ndgrad.core.tensor import Tensor
 from ndgrad.core.views import replay_steps
+from ndgrad.ops import ops as functions
 
 #: A coefficient; None stands for zero.
 Coefficient = Tensor | None
@@ -184,7 +183,7 @@ class Expansion(Follower[Series]):
         if series.rate is None:
             with self.among(self.outer):
                 first = series[1]
-                series.rate = zeros(x) if first is None else first.view_as(first)
+                series.rate = functions.zeros_like(x) if first is None else first.view_as(first)
             self.follow(series.rate, Series(partial(derivative, series)))
         return series.rate
 
@@ -249,11 +248,6 @@ def derivative(series: Series, n: int) -> Coefficient:
     return None if following is None else following * (n + 1)
 
 
-def zeros(tensor: Tensor) -> Tensor:
-    """Zeros like a tensor; the same for all examples of a `vmap`."""
-    return wrap(np.zeros(tensor.shape, tensor._a.dtype))
-
-
 def rewritten(tensor: Tensor, before: Coefficient, part: Coefficient) -> Coefficient:
     """The coefficient of the base of a tensor after the tensor has been written to; a new one, for others may have the old one."""
     view = tensor._view
@@ -262,7 +256,7 @@ def rewritten(tensor: Tensor, before: Coefficient, part: Coefficient) -> Coeffic
     if part is None and before is None:
         return None
     base = tensor if view is None else view.base
-    changed = zeros(base) if before is None else before.clone()
+    changed = functions.zeros_like(base) if before is None else before.clone()
     if part is not None and not holds(changed._a, part._a):
         changed = deepest((part._a,)).widened(changed)
     target = changed if view is None else replay_steps(changed, view.steps)
