@@ -26,7 +26,7 @@ from ndgrad.base import modes
 from ndgrad.core.batches import deepest, holds
 from ndgrad.core.observers import Observer
 from ndgrad.core.primitive import LINEAR, NONDIFFERENTIABLE, Primitive, recorded
-from ndgrad.core.tangents import arguments, names_of, total
+from ndgrad.core.tangents import arguments, sources_of, total
 from ndgrad.core.tensor import Tensor
 from ndgrad.core.views import replay_steps
 from ndgrad.ops import ops as functions
@@ -90,7 +90,7 @@ class Expansion(Follower[Series]):
 
     def start(self, tensor: Tensor, coefficients: Sequence[Coefficient]) -> Tensor:
         """A copy of a tensor that moves with these coefficients; what else uses the tensor does not move."""
-        with self.outside():
+        with self.below():
             moving: Tensor = tensor.clone()
         self.follow(moving, given_series(coefficients, self.order))
         return moving
@@ -211,7 +211,7 @@ class Expansion(Follower[Series]):
         new, whole = self.find(out), super().find(base)
         if new is None and whole is None:
             return
-        with self.outside():
+        with self.below():
             found = [
                 rewritten(tensor, None if whole is None else whole[n], None if new is None else new[n]) for n in range(1, self.order + 1)
             ]
@@ -281,16 +281,12 @@ def is_steady(primitive: Primitive, moving: Sequence[Series | None]) -> bool:
     if primitive.product:
         return len(movers) == 1
     if primitive.jvp is not None:
-        asked = set(names_of(primitive.jvp)[2:])
+        asked = sources_of(primitive, primitive.jvp, 2)
     elif primitive.joint is not None:
-        asked = set(names_of(primitive.joint)[3:])
+        asked = sources_of(primitive, primitive.joint, 3)
     else:
-        asked = {name for at in movers if (rule := primitive.rules[at]) is not None for name in names_of(rule)[2:]}
-    if any(name == "out" or (name.startswith("out") and name[3:].isdigit()) for name in asked):
-        return False
-    if primitive.variadic:
-        return primitive.operands[0] not in asked
-    return not any(primitive.operands[at] in asked for at in movers)
+        asked = tuple(source for at in movers if (rule := primitive.rules[at]) is not None for source in sources_of(primitive, rule, 2))
+    return not any(kind in ("out", "output", "operands") or (kind == "operand" and which in movers) for kind, which, _ in asked)
 
 
 def steady(
