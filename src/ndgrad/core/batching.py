@@ -98,7 +98,7 @@ class BatchLevel(Observer):
     def widened(self, tensor: Tensor) -> Tensor:
         """A tensor that all examples have in common, with memory of its own for each of them."""
         with self.below():
-            return self.box(self.spread(tensor).clone())
+            return self.box(self.spread(self.unbox(tensor)[0]).clone())
 
     def copied(self, batch: Batch) -> Batch:
         with self.below():
