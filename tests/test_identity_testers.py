@@ -56,10 +56,6 @@ def a_batching_rule_of_another_operation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(primitives["sin"], "batch", lambda level, mapped, x: torch.cos(x))
 
 
-def a_derivative_with_a_wrong_sign(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(primitives["cos"], "rules", (lambda xp, g, x: g * xp.sin(x),))
-
-
 def a_write_that_only_the_value_sees(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Level, "written", lambda self, tensor, name, out: None)
 
@@ -118,7 +114,6 @@ WRONG: list[Patch] = [
     shared_tensors_that_are_doubled,
     outputs_that_lose_their_history,
     a_batching_rule_of_another_operation,
-    a_derivative_with_a_wrong_sign,
     a_write_that_only_the_value_sees,
     backwards_that_are_never_recorded,
     saved_tensors_without_tangents,

@@ -12,7 +12,7 @@ import ndgrad as torch
 from tests.smooth_programs import UNARY, every_step, run, smooth_functions
 from tests.transform_identities import IDENTITIES, examples_do_not_know_of_each_other, the_hessian_is_symmetric
 
-few = settings(deadline=None, max_examples=8, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+few = settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 
 
 @pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.__name__)

@@ -100,6 +100,7 @@ def examples_do_not_know_of_each_other(f: Function, g: Function) -> None:
         return (f(x) * W).sum()
 
     near(vmap(f)(EXAMPLES), torch.stack([f(x) for x in EXAMPLES]), "vmap and a loop")
+    near(vmap(lambda x: f(X))(EXAMPLES), torch.stack([f(X)] * len(EXAMPLES)), "what all examples have in common")
     one_by_one = torch.stack([grad(total)(x) for x in EXAMPLES])
     near(vmap(grad(total))(EXAMPLES), one_by_one, "vmap of grad")
     near(grad(lambda xs: vmap(total)(xs).sum())(EXAMPLES), one_by_one, "grad of vmap")
