@@ -54,6 +54,8 @@ def test_the_golden_texts_have_what_the_examples_show():
         "gradient_penalty": "the last weight: True and on the last bias: False",
         "hunting_nan": "Function 'SqrtBackward0' returned nan values in its 0th output.",
         "implicit_equilibrium": "the same by hand: True",
+        "local_energy": "decay 1.0: energy -0.500, exact -0.500, within four errors: True, spread 0.000",
+        "normal_modes": "the forces' Jacobian is minus the Hessian: True",
         "sparse_newton": "largest difference from forward mode below 1e-12: True",
         "taylor_kepler": "after 20 steps: x =  0.7000, y =  0.0000, right to 1e-6: True",
         "truncated_bptt": "at time 12: Trying to backward through the graph a second time",
