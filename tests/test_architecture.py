@@ -197,7 +197,7 @@ def test_every_silenced_warning_has_a_reason(path: Path) -> None:
 
 
 #: The modules whose names users write; the others are reached through them.
-NAMES = ("", "autograd", "func", "linalg", "nn.functional", "nn.init", "profiler", "random", "testing")
+NAMES = ("", "autograd", "func", "linalg", "nn.functional", "nn.init", "nn.modules.module", "nn.utils", "profiler", "random", "testing")
 NAMES += ("utils._pytree", "utils.checkpoint", "utils.hooks", "viz")
 NAMES += tuple(
     f"autograd.{name}"

@@ -37,11 +37,17 @@ def test_torch_and_its_submodules_are_the_same_objects():
         from torch import nn, autograd
         from torch.autograd import grad
         from torch.nn.functional import relu
+        import torch.nn.modules.linear, torch.nn.utils.clip_grad
+        from torch.nn.modules.module import Module, register_module_forward_hook
+        from torch.nn.utils import clip_grad_norm_
+        from torch.nn.parameter import Buffer, Parameter
         assert torch is ndgrad and torch.Tensor is ndgrad.Tensor
         assert nn is ndgrad.nn is torch.nn is sys.modules["torch.nn"] is importlib.import_module("torch.nn")
         assert F is ndgrad.nn.functional is torch.nn.functional
         assert autograd is ndgrad.autograd and grad is ndgrad.autograd.grad
         assert relu is ndgrad.nn.functional.relu
+        assert torch.nn.modules.linear.Linear is ndgrad.nn.Linear and issubclass(torch.nn.Linear, Module) and Module is nn.Module
+        assert Buffer is nn.Buffer and Parameter is nn.Parameter and clip_grad_norm_ is ndgrad.nn.utils.clip_grad.clip_grad_norm_
         """
     )
 

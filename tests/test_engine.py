@@ -390,3 +390,18 @@ def test_gradients_that_are_to_be_materialized_may_be_unused():
     x, unused = torch.tensor(2.0, requires_grad=True), torch.ones(2, requires_grad=True)
     g, zeros = torch.autograd.grad(x * x, [x, unused], materialize_grads=True)
     assert g.item() == 4.0 and zeros.tolist() == [0.0, 0.0]
+
+
+def test_a_view_learns_that_its_base_requires_grad_and_a_fresh_tensor_has_none_to_tell() -> None:
+    x = torch.randn(3, requires_grad=True) * 2
+    base = x.detach()
+    view = base[0]
+    base.requires_grad_()
+    assert view.requires_grad
+    assert x.detach().requires_grad_()[0].grad_fn is not None
+    assert x.detach().requires_grad_()._cut is None
+    with torch.no_grad():
+        kept = [x.detach()]
+    part = kept[0][1:]
+    kept[0].requires_grad_()
+    assert part.requires_grad

@@ -185,3 +185,15 @@ def test_what_is_saved_for_jvp_is_not_what_backward_finds():
         assert tangent(y).tolist() == [3.0, 4.0]
         y.sum().backward()
     assert x.grad.tolist() == [3.0, 4.0]
+
+
+def test_a_view_made_before_its_base_was_written_to_moves_with_it():
+    base = torch.zeros(4, dtype=torch.float64)
+    early, other, cut = base[:2], base[1:3], base.detach()[:2]
+    with forward_ad.dual_level():
+        early.copy_(seeded())
+        assert tangent(base).tolist() == [1.0, 0.5, 0.0, 0.0] and tangent(base[:2]).tolist() == [1.0, 0.5]
+        assert tangent(other).tolist() == [0.5, 0.0] and tangent(other * 2).tolist() == [1.0, 0.0]
+        assert tangent(cut) is None
+        other.mul_(2)
+        assert tangent(early).tolist() == [1.0, 1.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -273,6 +274,37 @@ def test_modes_are_as_they_were() -> None:
     with pytest.raises(KeyError), torch.no_grad():
         grad(lambda x: {}["missing"])(X)
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("transform", [*INSIDE, "second", "mixed", "linear"])
+def test_nothing_waits_for_a_garbage_collection(transform: str) -> None:
+    w = X.clone().requires_grad_()
+
+    def work() -> None:
+        if transform == "second":
+            grad(lambda x: grad(lambda y: (y**3 * x).sum())(x).sum())(X)
+        elif transform == "mixed":
+            grad_and_value(lambda x: (torch.sin(x) * w).sum())(X)
+        elif transform == "linear":
+            linearize(torch.sin, X)[1](Y)
+            vjp(torch.sin, X)[1](Y)
+        else:
+            INSIDE[transform](lambda x: torch.sin(x) * x)
+
+    def alive() -> int:
+        return sum(issubclass(type(thing), (torch.Tensor, torch.autograd.graph.Node)) for thing in gc.get_objects())
+
+    for _ in range(3):
+        work()
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        for _ in range(5):
+            work()
+        assert alive() == before
+    finally:
+        gc.enable()
 
 
 def test_checkpoints_and_hooks_work_inside() -> None:

@@ -56,7 +56,8 @@ def test_batch_norm_normalises_and_remembers():
     assert torch.allclose(norm.running_mean, 0.1 * x.mean((0, 2))) and torch.allclose(norm.running_var, 0.9 + 0.1 * x.var((0, 2)))
     norm.eval()
     expected = (x - norm.running_mean[:, None]) / (norm.running_var[:, None] + 1e-5).sqrt()
-    assert torch.allclose(norm(x), expected) and norm.num_batches_tracked == 1
+    native = torch.batch_norm(x, None, None, norm.running_mean, norm.running_var, False, 0.1, 1e-5, False)
+    assert torch.allclose(norm(x), expected) and torch.equal(norm(x), native) and norm.num_batches_tracked == 1
     norm.reset_running_stats()
     assert norm.running_mean.tolist() == [0, 0, 0] and norm.running_var.tolist() == [1, 1, 1] and norm.num_batches_tracked == 0
 
@@ -98,6 +99,18 @@ def test_batch_norm_counts_no_batch_that_it_refuses():
     with pytest.raises(RuntimeError, match="running_mean should contain 3 elements not 2"):
         norm(torch.ones(4, 3))
     assert norm.num_batches_tracked == 0 and norm.running_mean.tolist() == [0, 0]
+
+
+def test_batch_norm_of_many_batches_at_once():
+    x = numbers(4, 6, 2)
+    norm = nn.BatchNorm1d(2, track_running_stats=False, dtype=torch.float64)
+    assert torch.allclose(torch.func.vmap(norm)(x), torch.stack([norm(batch) for batch in x]))
+    norm = nn.BatchNorm1d(2, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="Batch norm got a batched tensor as input while the running_mean or running_var"):
+        torch.func.vmap(norm)(x)
+    assert norm.num_batches_tracked == 0 and norm.running_mean.tolist() == [0, 0]
+    norm.eval()
+    assert torch.allclose(torch.func.vmap(norm)(x), norm(x.view(24, 2)).view(4, 6, 2))
 
 
 def test_batch_norm_of_half_precision():

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import spsolve
 
 import ndgrad as torch
 from ndgrad.autograd import Function
-from ndgrad.func import sparse_hessian, sparse_jacobian
+from ndgrad.func import grad, jvp, sparse_hessian, sparse_jacobian, vjp, vmap
 
 N = 12
 MATRIX = np.where(np.random.default_rng(3).random((5, N)) < 0.3, 1.5, 0.0)
@@ -136,6 +136,11 @@ FUNCTIONS = {
     "integers in between": lambda x: x * (x * 10).long(),
     "rounded": lambda x: x.round() + x[0],
     "complex in between": lambda x: torch.view_as_real(torch.complex(x[:6], x[6:]) * torch.view_as_complex(x.flip(0).reshape(6, 2))),
+    "inside vmap": lambda x: vmap(lambda row: row[1:] * row[0] ** 2)(x.reshape(3, 4)),
+    "writes inside vmap": lambda x: vmap(heat_in_place)(x.reshape(1, N)) * x[0],
+    "gradient inside vmap": lambda x: vmap(grad(lambda row: (row[1:] * row[:-1] ** 2).sum()))(x.reshape(3, 4)),
+    "jvp": lambda x: jvp(lambda v: v**3, (x,), (x.flip(0),))[1],
+    "vjp": lambda x: vjp(lambda v: v[1:] * v[:-1], x)[1](x[1:] ** 2)[0],
     "nothing": lambda x: torch.ones(3, dtype=x.dtype),
     "no output": lambda x: x[:0],
 }  # fmt: skip
@@ -415,12 +420,20 @@ def test_a_wrong_pattern_is_found_out():
         (lambda x: sparse_jacobian(lambda x: x)(x.long()), TypeError, r"floating point dtype, but it is of torch\.int64; write x\.double"),
         (lambda x: sparse_jacobian(lambda x: x)([1.0]), TypeError, r"x must be a Tensor, not list; write torch\.tensor\(x\)"),
         (lambda x: sparse_hessian(lambda x: x)(x), ValueError, r"f must return one element, .* shape \[12\]; sum it first"),
+        (lambda x: vmap(sparse_jacobian(lambda x: x))(x.reshape(3, 4)), RuntimeError, "inside vmap there is no sparse matrix"),
         (lambda x: sparse_hessian(lambda x: x).passes, RuntimeError, "passes is not known before the first call"),
     ],
 )
 def test_errors_say_what_to_write(call, error, message):
     with pytest.raises(error, match=message):
         call(point(N))
+
+
+@pytest.mark.parametrize("f", [lambda x: x - x.mean(), lambda x: x.cumsum(0), lambda x: x.norm() * x])
+def test_a_dense_derivative_of_many_rows_is_refused_before_it_fills_the_memory(f):
+    with pytest.raises(RuntimeError, match=r"the derivative is not sparse: .* \[200000\]"):
+        sparse_jacobian(f)(point(200_000))
+    assert sparse_jacobian(f)(point(200)).nnz in (40_000, 20_100)
 
 
 def test_an_error_in_f_comes_through_and_leaves_nothing_behind():

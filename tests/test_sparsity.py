@@ -10,6 +10,7 @@ from scipy import sparse
 
 import ndgrad as torch
 from ndgrad.core.observers import observing
+from ndgrad.func.bilinear_patterns import bilinear_entries, labels_of
 from ndgrad.func.colouring import column_colours, decompressed, decompressed_symmetric, number_of, star_colours
 from ndgrad.func.linear_patterns import entries
 from ndgrad.func.sparsity import Tracker, scattered
@@ -166,6 +167,42 @@ def test_a_rearrangement_takes_few_runs() -> None:
     rows, columns = entries(push, (100_000,), None, (33_334,))
     assert (np.sort(rows) == np.arange(33_334)).all() and (columns == (rows * 3 - 5) % 100_000).all()
     assert len(runs) <= 20
+
+
+@pytest.mark.parametrize(
+    ("equation", "shape", "other"),
+    [
+        ("ij,jk->ik", (3, 4), (4, 5)),
+        ("ij,ki->kj", (3, 4), (3, 3)),
+        ("bij,bjk->bik", (2, 3, 4), (2, 4, 2)),
+        ("i,i->", (5,), (5,)),
+        ("ij,j->i", (4, 4), (4,)),
+        ("j,ij->i", (4,), (1, 4)),
+        ("ij,jk->ik", (1, 4), (4, 1)),
+        ("i,j->ij", (3,), (2,)),
+    ],
+)
+def test_the_pattern_of_a_product_follows_from_a_small_one(equation: str, shape: tuple[int, ...], other: tuple[int, ...]) -> None:
+    def apply(x: Any, y: Any) -> Any:
+        return np.einsum(equation, x, y)
+
+    y = np.random.default_rng(0).random(other) * (np.random.default_rng(1).random(other) < 0.5)
+    labels = labels_of(apply, shape, other)
+    assert labels is not None
+    outs, sources = bilinear_entries(labels, shape, y != 0, apply(np.ones(shape), y).shape)
+    columns = [apply(each.reshape(shape), y).reshape(-1) for each in np.eye(int(np.prod(shape)))]
+    expected = np.array(columns).T != 0
+    found = np.zeros(expected.shape, bool)
+    found[outs, sources] = True
+    assert (found == expected).all()
+
+
+def test_what_is_no_sum_of_products_is_not_taken_for_one() -> None:
+    assert labels_of(np.cross, (5, 3), (5, 3)) is None
+    assert labels_of(np.convolve, (4,), (3,)) is None
+    assert labels_of(lambda x, y: 2 * x * y, (4,), (4,)) is None
+    assert labels_of(lambda x, y: np.stack([x * y, x * y]), (4,), (4,)) is None
+    assert labels_of(np.multiply, (0,), (0,)) is None
 
 
 # ---------------------------------------------------------------- colourings

@@ -60,6 +60,30 @@ def test_the_graph() -> None:
     check(assert_type(torch.nn.Parameter(x) * 2, Tensor), Tensor)
 
 
+class Net(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU())
+        self.scale = torch.nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.relu(self.layers(x)) * self.scale
+
+
+def test_modules() -> None:
+    net = Net()
+    check(assert_type(net.train().double().float(), Net), Net)
+    for parameter in net.parameters():
+        check(assert_type(parameter, torch.nn.Parameter), torch.nn.Parameter)
+    for name, buffer in net.named_buffers():
+        assert_type(name, str)
+        assert_type(buffer, Tensor)
+    check(assert_type(net.layers[:1], torch.nn.Sequential), torch.nn.Sequential)
+    net.register_forward_hook(lambda module, args, output: None).remove()
+    check(net(torch.ones(1, 2)), Tensor)
+    check(assert_type(torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0), Tensor), Tensor)
+
+
 @torch.no_grad()
 def doubled(x: Tensor) -> Tensor:
     return x * 2

@@ -77,6 +77,7 @@ from ndgrad.base.threads import set_num_threads as set_num_threads
 from ndgrad.compat import install_as_torch as install_as_torch
 from ndgrad.core.printing import set_printoptions as set_printoptions
 from ndgrad.core.tensor import Tensor as Tensor
+from ndgrad.nn.functional.native import batch_norm as batch_norm
 from ndgrad.nn.functional.native import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from ndgrad.nn.functional.native import cosine_embedding_loss as cosine_embedding_loss
 from ndgrad.nn.functional.native import embedding as embedding
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from ndgrad import func as func
     from ndgrad import profiler as profiler
     from ndgrad import viz as viz
+    from ndgrad.func import vmap as vmap
     from ndgrad.functions import *  # noqa: F403  the names that the table gives, written down for type checkers
 else:
     globals().update(_functions())
@@ -126,4 +128,6 @@ else:
     def __getattr__(name: str) -> Any:  # type checkers would take it for a promise that every name exists
         if name in _LATER:
             return _import_module(f"ndgrad.{name}")
+        if name == "vmap":
+            return _import_module("ndgrad.func").vmap
         raise AttributeError(f"module 'ndgrad' has no attribute '{name}'")

@@ -291,6 +291,7 @@ def modes_and_conversion(lib, show, attempt):
     attempt(lambda: m.to(lib.int64))
     attempt(lambda: m.to(copy=True))
     attempt(lambda: type(m.cuda()).__name__)
+    show(lib.nn.ReLU().cuda(), lib.nn.ReLU().xpu(), lib.nn.ReLU().mtia())
     attempt(lambda: m.type(lib.float64).inner.count)
     m.to(lib.complex64)
     show([parameter.dtype for parameter in m.parameters()])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ndgrad.autograd.function import Function
+from ndgrad.base.shapes import expands
 from ndgrad.base.trees import broadcast_to_and_flatten, tree_flatten, tree_unflatten
 from ndgrad.core.batching import BatchLevel
 from ndgrad.core.observers import observing
@@ -44,16 +45,18 @@ def batched_forward(function: Any, level: BatchLevel, args: Sequence[Any], has_s
             f"You tried to vmap over {name}, but it does not have vmap support. Please override and implement the vmap staticmethod or set "
             f"generate_vmap_rule=True. {MORE}"
         )
-    pairs = [level.unbox(value) if isinstance(value, Tensor) else (value, False) for value in args]
-    values, mapped = [value for value, _ in pairs], tuple(flag for _, flag in pairs)
+    leaves, spec = tree_flatten(tuple(args))
+    pairs = [level.unbox(leaf) if isinstance(leaf, Tensor) else (leaf, False) for leaf in leaves]
+    given, flags = tree_unflatten([value for value, _ in pairs], spec), [flag for _, flag in pairs]
     with level.below():
-        if True not in mapped:
-            result, flags = function.apply(*values), False
-            return boxed(level, result, flags)
+        if True not in flags:
+            return boxed(level, function.apply(*given), False)
         if overridden:
-            dims = tuple(0 if flag else None for flag in mapped)
-            return from_user(level, function.vmap(VmapInfo(level.size, level.randomness), dims, *values))
-        return boxed(level, generated(function).apply(level.size, level.randomness, mapped, *values), True)
+            dims = tree_unflatten([0 if flag else None for flag in flags], spec)
+            return from_user(level, function.vmap(VmapInfo(level.size, level.randomness), dims, *given))
+        values = [level.unbox(value) if isinstance(value, Tensor) else (value, False) for value in args]
+        mapped = tuple(flag for _, flag in values)
+        return boxed(level, generated(function).apply(level.size, level.randomness, mapped, *(value for value, _ in values)), True)
 
 
 def boxed(level: BatchLevel, result: Any, mapped: bool) -> Any:
@@ -74,7 +77,11 @@ def from_user(level: BatchLevel, given: Any) -> Any:
     leaves, spec = tree_flatten(outputs)
     dims = broadcast_to_and_flatten(out_dims, spec)
     if dims is None:
-        raise RuntimeError(f"out_dims of the vmap staticmethod, {out_dims}, do not have the structure of its output, {spec}")
+        raise RuntimeError(
+            "The autograd.Function's vmap staticmethod returned an incompatible (output, out_dims) tuple. Expected out_dims="
+            f"{out_dims} to be compatible with the structure of `output`. out_dims has structure {tree_flatten(out_dims)[1]} but output "
+            f"has structure {spec}. {MORE}"
+        )
     found: list[Any] = []
     for leaf, dim in zip(leaves, dims, strict=True):
         found.append(leaf if not isinstance(leaf, Tensor) else level.box(leaf, False) if dim is None else level.box(leaf.movedim(dim, 0)))
@@ -191,7 +198,10 @@ def generate(function: Any) -> Any:
                     f"{len(found)})."
                 )
             with level.below():
-                return tuple(gathered(level, g, flag, shape) for g, flag, shape in zip(found, context.mapped, context.shapes, strict=True))
+                return tuple(
+                    gathered(level, g, flag, shape, f"{function.__name__}Backward returned an invalid gradient at index {index}")
+                    for index, (g, flag, shape) in enumerate(zip(found, context.mapped, context.shapes, strict=True))
+                )
 
         return (None,) * LEADING + inside(context, run)
 
@@ -210,16 +220,19 @@ def generate(function: Any) -> Any:
         return found if len(found) != 1 else found[0]
 
     members: dict[str, Any] = {"forward": forward, "setup_context": setup_context, "backward": backward, "jvp": jvp}
-    return type(f"Vmapped{function.__name__}", (Function,), {name: staticmethod(method) for name, method in members.items()})
+    found: dict[str, Any] = {name: staticmethod(method) for name, method in members.items()}
+    return type(f"Vmapped{function.__name__}", (Function,), {**found, "generate_vmap_rule": True})  # for a vmap around this one
 
 
-def gathered(level: BatchLevel, g: Any, mapped: bool, shape: Any) -> Any:
+def gathered(level: BatchLevel, g: Any, mapped: bool, shape: Any, refusal: str) -> Any:
     """The gradient of an argument for all examples: their sum, where they have it in common."""
     if not isinstance(g, Tensor):
         return g
     value, has_examples = level.unbox(g)
     own = value._a.shape[has_examples:]
     if own != shape:
+        if shape is None or not expands(shape, own):
+            raise RuntimeError(f"Function {refusal} - got {list(own)} but expected shape compatible with {list(shape or ())}")
         with level.inside():
             value, has_examples = level.unbox(recorded.sum_to(g, shape=shape))
     if mapped == has_examples:

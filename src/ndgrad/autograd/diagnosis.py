@@ -10,6 +10,8 @@ from ndgrad.base.location import line_of
 from ndgrad.base.quiet import Quiet
 from ndgrad.base.shapes import expands
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import Batch
+from ndgrad.core.batches import values as all_values
 from ndgrad.core.freed import running
 from ndgrad.core.node import Node, Port, plain_name
 from ndgrad.core.packing import Packed
@@ -26,8 +28,8 @@ STOPS = "autograd.check_numerics() stops where the first infinity arises."
 
 
 def payload_of(value: Any) -> Any:
-    """The numbers of a tensor; anything else as it is."""
-    return value._a if isinstance(value, Tensor) else value
+    """The numbers of a tensor, inside `vmap` those of all examples; anything else as it is."""
+    return all_values(value._a if isinstance(value, Tensor) else value)
 
 
 def payloads_of(node: Node, g: Any) -> list[Any]:
@@ -54,11 +56,13 @@ def value_at(value: Any, index: Index, shape: Shape) -> str | None:
     """The element of an operand that goes with the element at an index of something of this shape; None if that cannot be said."""
     if isinstance(value, (bool, int, float, complex)):
         return str(value)
-    if not isinstance(value, (np.ndarray, np.generic)) or not expands(value.shape, shape):
+    array: Any = all_values(value)
+    if not isinstance(all_values(value), (np.ndarray, np.generic)) or not expands(array.shape, shape):
         return None
-    array: Any = value
-    own = index[len(index) - value.ndim :]
-    return str(array[tuple(0 if size == 1 else at for at, size in zip(own, value.shape, strict=True))])
+    if type(value) is Batch and array.ndim != len(shape):
+        return None  # its dims are the examples' and others, which have nothing in common with those of the index
+    own = index[len(index) - array.ndim :]
+    return str(array[tuple(0 if size == 1 else at for at, size in zip(own, array.shape, strict=True))])
 
 
 def operation(node: Node) -> str:
@@ -145,7 +149,7 @@ def saved_values(node: Any) -> Any:
 def slope(node: Any, g: Any, position: int) -> Any:
     """The local derivative of an elementwise operation with respect to one operand, in all places; None if it is not known any more."""
     parents = tuple(edge if number == position else None for number, edge in enumerate(node.parents))
-    values = saved_values(node)
+    values = [all_values(value) for value in saved_values(node)]
     if any(type(value) is Packed for value in values):
         return None
     with Quiet():

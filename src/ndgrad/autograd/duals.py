@@ -6,6 +6,7 @@ before are watching; so the tangents of one level can have tangents of another, 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from ndgrad.base import modes
 from ndgrad.core.batches import batch_of, deepest, holds
 from ndgrad.core.primitive import Primitive
 from ndgrad.core.tensor import Tensor, wrap
-from ndgrad.core.views import replay_steps
+from ndgrad.core.views import replay_steps, unrolled
 from ndgrad.ops import ops as functions
 
 #: What the derivative of an in-place function must be as well.
@@ -34,6 +35,32 @@ class Level(Follower[Tensor]):
     """The tangents of one level, by the tensors that have one; a tensor that is not among them has tangent zero."""
 
     is_quick = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: The bases that had no tangent until they were written to: nor had the views of them that were there.
+        self.moved: dict[int, weakref.ref[Tensor]] = {}
+
+    def find(self, tensor: Any) -> Tensor | None:
+        found = self.followed.get(id(tensor))
+        if found is not None:
+            return found[1]
+        return self.of_base(tensor) if self.moved and isinstance(tensor, Tensor) and tensor._view is not None else None
+
+    def of_base(self, view: Tensor) -> Tensor | None:
+        """The tangent of a view whose base got one by being written to, from the base's."""
+        record: Any = view._view
+        moved = self.moved.get(id(record.base))
+        if moved is None or moved() is not record.base or not all(step[0].differentiable for step in unrolled(record.steps)):
+            return None
+        base: Any = record.base
+        whole = self.tangent(base)
+        if whole is None:
+            return None
+        with self.outside():
+            part: Tensor = replay_steps(whole, record.steps)
+        self.set_tangent(view, part)
+        return part
 
     @property
     def tangents(self) -> dict[int, tuple[Any, Tensor]]:
@@ -63,7 +90,7 @@ class Level(Follower[Tensor]):
 
     # ---------------------------------------------------------------- operations
     def apply_quickly(self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        found = push_quickly(self.followed, primitive, operands, params)
+        found = NotImplemented if self.moved else push_quickly(self.followed, primitive, operands, params)
         if found is NotImplemented:
             return found
         out, pushed = found
@@ -131,6 +158,7 @@ class Level(Follower[Tensor]):
         if tangent is None:
             tangent = functions.zeros_like(wrap(base._a))
             self.set_tangent(base, tangent)
+            self.moved[id(base)] = weakref.ref(base)
         if view is not None:
             tangent = replay_steps(tangent, view.steps)
             self.set_tangent(tensor, tangent)

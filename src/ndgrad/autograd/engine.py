@@ -22,6 +22,7 @@ from ndgrad.autograd.hooks import accumulation_lock, after_accumulation, after_n
 from ndgrad.base import modes
 from ndgrad.base.location import NOWHERE, caller, outside, place_of_call, tracing
 from ndgrad.base.quiet import begin_quiet, end_quiet
+from ndgrad.base.references import references
 from ndgrad.core.freed import Freed, traversals
 from ndgrad.core.node import Node, Port, accumulator, freed_error, tick
 from ndgrad.core.observers import follows_tensors, observed_pull, observing
@@ -30,14 +31,6 @@ from ndgrad.core.tensor import LEAF, Tensor, new, wrap
 ndarray = np.ndarray
 next_task = count().__next__
 number_of = attrgetter("number")
-
-
-def _uncounted(value: object) -> int:
-    return sys.maxsize
-
-
-#: How many references an object has, those of the call included; on a Python that does not count, more than any that is alone.
-references = getattr(sys, "getrefcount", _uncounted)
 
 
 def is_ours(array: Any, alone: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
 from typing import Any, NoReturn
@@ -24,11 +26,12 @@ from ndgrad.autograd.diagnosis import (
     value_at,
 )
 from ndgrad.base.location import describe, place
+from ndgrad.core.batches import batch_of
 from ndgrad.core.freed import running
 from ndgrad.core.node import Node
 from ndgrad.core.observers import Observer, forget, observe
 from ndgrad.core.primitive import ELEMENTWISE, MULTILINEAR, Primitive
-from ndgrad.core.tensor import Tensor
+from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops import ops as functions
 
 Test = Callable[[Any], Any]
@@ -99,7 +102,7 @@ class Checks(Observer):
         if not self.forward or running() is not None:
             return
         for tensor in result if isinstance(result, tuple) else (result,):
-            value = tensor._a
+            value = payload_of(tensor)
             if value.dtype.kind not in "fc" or np.all(np.isfinite(value)):
                 continue
             for test in self.tests:
@@ -147,7 +150,7 @@ class Checks(Observer):
 def new(test: Test, value: Any, sources: Iterable[Any], elementwise: bool) -> Any:
     """In which places a value is bad while nothing that it was made of is, in that place or, if not elementwise, anywhere."""
     bad = test(value)
-    for source in sources:
+    for source in map(payload_of, sources):
         if isinstance(source, (list, tuple)):
             bad = bad & new(test, value, source, elementwise)
         elif isinstance(source, (float, complex)) or (isinstance(source, (np.ndarray, np.generic)) and source.dtype.kind in "fc"):
@@ -170,7 +173,7 @@ def refuse_result(primitive: Primitive, result: Tensor, bad: Any, payloads: list
             values.append(f"{TITLES.get(name, name)} = {known}")
     name = title(primitive)
     raise NumericsError(
-        f"{name}() gave {result._a[index]}{place_text(bad)}, called at {called}.{listed(values)}",
+        f"{name}() gave {payload_of(result)[index]}{place_text(bad)}, called at {called}.{listed(values)}",
         name,
         called,
         index,
@@ -220,6 +223,8 @@ class ZerosStay(Observer):
 
     def pull(self, node: Any, g: Any, compute: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
         cotangents = compute()
+        if any(batch_of(each._a if isinstance(each, Tensor) else each) is not None for each in cotangents):
+            return tuple(None if each is None else kept_zero_of_examples(each, node, g) for each in cotangents)
         came = payloads_of(node, g)
         zero: Any = came[0] == 0 if is_elementwise(node) else None
         if zero is None or np.all(zero):
@@ -238,6 +243,18 @@ def kept_zero(cotangent: Any, zero: Any) -> Any:
     if isinstance(cotangent, Tensor):
         return functions.masked_fill(cotangent, functions.from_numpy(np.asarray(bad)), 0)
     return np.where(bad, value.dtype.type(0), value)[()]
+
+
+def kept_zero_of_examples(cotangent: Any, node: Any, g: Any) -> Any:
+    """The same inside `vmap`, where each example has zeros of its own."""
+    found = cotangent if isinstance(cotangent, Tensor) else wrap(cotangent)
+    came = [each if isinstance(each, Tensor) else wrap(each) for each in ([g] if node.outputs == 1 else g) if each is not None]
+    if is_elementwise(node) and came[0]._a.shape == found._a.shape:
+        zero = came[0] == 0
+    else:
+        zero = functools.reduce(operator.and_, [(each == 0).all() for each in came])
+    kept = functions.masked_fill(found, functions.isnan(found) & zero, 0)
+    return kept if isinstance(cotangent, Tensor) else kept._a
 
 
 zeros_stay = ZerosStay()

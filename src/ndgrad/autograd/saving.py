@@ -12,6 +12,8 @@ import numpy as np
 from ndgrad.base import modes
 from ndgrad.base.dtypes import type_name
 from ndgrad.base.storage import owner_of
+from ndgrad.base.types import Array
+from ndgrad.core.batches import Batch, batch_of
 from ndgrad.core.node import advice, output_now
 from ndgrad.core.observers import Observer, observing
 from ndgrad.core.packing import without_history
@@ -115,6 +117,21 @@ class Handle:
         self.tensor: Tensor | None = tensor
 
 
+def array_below(tensor: Tensor) -> Array:
+    """The array that a tensor is written into, inside `vmap` that of all examples."""
+    memory: Any = tensor._memory()
+    while type(memory) is Batch:
+        memory = memory.value._memory()
+    array: Array = memory
+    return array
+
+
+def is_open(tensor: Tensor) -> bool:
+    """Whether a tensor is one that can still be used: the `vmap` that it belongs to has not ended."""
+    batch = batch_of(tensor._a)
+    return batch is None or batch.level.is_open()
+
+
 class Mutations(Observer):
     """The saved tensors of one `allow_mutation_on_saved_tensors` block, by the memory that they are in.
 
@@ -127,9 +144,8 @@ class Mutations(Observer):
         self.copied: weakref.WeakSet[Handle] = weakref.WeakSet()
 
     def pack(self, tensor: Tensor) -> Handle:
-        memory = tensor._memory()
-        handle = Handle(wrap(memory))
-        self.handles.setdefault(id(owner_of(memory)), weakref.WeakSet()).add(handle)
+        handle = Handle(wrap(tensor._memory()))
+        self.handles.setdefault(id(owner_of(array_below(tensor))), weakref.WeakSet()).add(handle)
         return handle
 
     def unpack(self, handle: Handle) -> Tensor:
@@ -141,12 +157,11 @@ class Mutations(Observer):
         return handle.tensor
 
     def overwrites(self, tensor: Any) -> None:
-        memory = tensor._a
-        if not isinstance(memory, np.ndarray):
+        if not isinstance(tensor._a, (np.ndarray, Batch)):
             return  # a scalar's payload is replaced, never written to
-        for handle in self.handles.pop(id(owner_of(memory)), ()):
-            if handle.tensor is not None:
-                handle.tensor = wrap(np.array(handle.tensor._a))
+        for handle in self.handles.pop(id(owner_of(array_below(tensor))), ()):
+            if handle.tensor is not None and is_open(handle.tensor):
+                handle.tensor = wrap(handle.tensor._a.copy(order="K"))
                 self.copied.add(handle)
 
     def clear(self) -> None:

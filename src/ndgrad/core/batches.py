@@ -150,6 +150,11 @@ def values(payload: Any) -> Any:
     return payload.values() if type(payload) is Batch else payload
 
 
+def detached(payload: Any) -> Any:
+    """The same memory, and inside `vmap` nothing that leads anywhere at any level below."""
+    return Batch(payload.value.detach(), payload.level, payload.mapped) if type(payload) is Batch else payload
+
+
 def varies(payload: Any) -> bool:
     """Whether a payload stands for values that differ between the examples of a `vmap`."""
     return type(payload) is Batch and (payload.mapped or varies(payload.value._a))

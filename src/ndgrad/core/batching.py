@@ -32,7 +32,7 @@ from ndgrad.core.primitive import (
     recorded,
     result_dtype,
 )
-from ndgrad.core.tensor import Tensor, wrap
+from ndgrad.core.tensor import INFERENCE, Tensor, wrap
 
 #: Parameters that name dims, counted from the front, or the shape of a result: one more dim in front shifts them all.
 DIMS = frozenset({"dim", "dim0", "dim1", "dim2"})
@@ -130,7 +130,10 @@ class BatchLevel(Observer):
         computed = observed_run(inner, primitive, given, params, compute) if inner else compute()
         node = None
         if mode.grad and not mode.inference and primitive.differentiable and any(self.tracks(x) for x in given):
-            node = record(primitive, given, payloads, params, computed)
+            if any(observer.follows_tensors for observer in observers[: observers.index(self)]):
+                operands = [self.constant(x) for x in operands]
+                payloads = [x._a if isinstance(x, Tensor) else x for x in operands]
+            node = record(primitive, operands, payloads, params, computed)
         result: Any
         if primitive.outputs == 1:
             result = output(primitive, given, params, computed, node, mode, None)
@@ -138,11 +141,21 @@ class BatchLevel(Observer):
             result = tuple(output(primitive, given, params, one, node, mode, number) for number, one in enumerate(computed))
         if node is not None and type(mode.saved_hooks) is tuple:
             pack_residuals(node, given, result, mode.saved_hooks)
+        if node is not None:
+            for observer in observers:
+                if not observer.follows_tensors or observer in inner:
+                    observer.recorded(node)
         for observer in inner:
-            if node is not None:
-                observer.recorded(node)
             observer.done(primitive, given, payloads, params, result)
         return result
+
+    def constant(self, value: Any) -> Any:
+        """A tensor of the levels below as one of this level: what a node saves of it is then known to those who follow it there."""
+        if not isinstance(value, Tensor) or self.owned(value) is not None:
+            return value
+        boxed = self.box(value, False)
+        boxed._v = value._v if value._v is INFERENCE else value._cell()
+        return boxed
 
     def tracks(self, value: Any) -> bool:
         """Whether this level records what is computed from a value, besides the levels below."""

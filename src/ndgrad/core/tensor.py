@@ -94,7 +94,7 @@ class Tensor(Attributes, Methods):
     _accumulator: Any = None
     _cut: Cut | None = None
     _grad_dtype: Any = UNSET
-    _owner: Any = None  # the call of a transform that differentiates by this leaf
+    _owner: Any = None  # the mark of the transform that differentiates by this leaf
 
     # NumPy must leave `array * tensor` to the tensor instead of looping over it
     __array_ufunc__: ClassVar[None] = None

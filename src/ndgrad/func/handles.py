@@ -34,19 +34,28 @@ class Inside:
         nesting.depth -= 1
 
 
+class Mark:
+    """What the leaves of one call have in common: `open` while the function is running, when they are live for transforms inside of it."""
+
+    __slots__ = ("open",)
+
+    def __init__(self) -> None:
+        self.open = True
+
+
 class Call(Inside):
     """One call of a function that is differentiated in reverse; a context manager around the function itself, which is recorded.
 
     Attributes
     ----------
     recording : whether gradients are recorded outside, so that results may keep a history that leads there.
-    open : whether the function is still running: its handles are then what an outer transform's are for those inside.
+    mark : what leaves of this call are known by.
     """
 
     def __init__(self) -> None:
         mode = modes.current()
         self.recording = mode.grad and not mode.inference
-        self.open = True
+        self.mark = Mark()
         self.start = tick()
         self.handles: list[Tensor] = []
         self.originals: list[Tensor] = []
@@ -67,7 +76,7 @@ class Call(Inside):
 
     def __exit__(self, *details: object) -> None:
         super().__exit__(*details)
-        self.open = False
+        self.mark.open = False
         grad, inference = self.outside
         modes.set_mode("grad", grad)
         if inference:
@@ -92,7 +101,7 @@ class Call(Inside):
             handle = wrap(given._a, LEAF)
             if isinstance(given._a, (np.ndarray, Batch)) and tensor._v is not INFERENCE:
                 handle._v = tensor._cell()
-            handle._owner = self
+            handle._owner = self.mark
             if modes.exceptional:
                 announce(Observer.continues, tensor, handle, unchanged)
         self.handles.append(handle)
@@ -102,8 +111,7 @@ class Call(Inside):
     # ---------------------------------------------------------------- what is reached
     def leads_outside(self, tensors: Iterable[Tensor]) -> bool:
         """Whether tensors have a history that reaches anything besides one's own handles and those of transforms that are over."""
-        private = self.private
-        start = self.start
+        private, start, mark = self.private, self.start, self.mark
         edges = [edge_of(tensor) for tensor in tensors]
         seen: set[Any] = set()
         while edges:
@@ -112,7 +120,7 @@ class Call(Inside):
                 continue
             if isinstance(edge, Tensor):
                 owner = edge._owner
-                if owner is None or (owner is not self and owner.open):
+                if owner is None or (owner is not mark and owner.open):
                     return True
                 continue
             node = edge.node_of()

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ndgrad.base.trees import TreeSpec, tree_flatten, tree_unflatten
+from ndgrad.base.trees import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 from ndgrad.core.tensor import Tensor, wrap
-from ndgrad.func.arguments import Argnums, map_aux, named_after, positions, tensor_outputs, value_and_aux, with_replaced
+from ndgrad.func.arguments import Argnums, check_floating, map_aux, named_after, positions, tensor_outputs, value_and_aux, with_replaced
 from ndgrad.func.forward import jvp
+from ndgrad.func.handles import unchanged
 from ndgrad.func.linear import Linearization
 from ndgrad.func.mapping import vmap
 from ndgrad.ops import ops as functions
@@ -34,9 +35,9 @@ def blocks(rows: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
     ends = np.cumsum([0, *(tensor.numel() for tensor in tensors)]).tolist()
     inner = rows._a.shape[1:]
     if len(tensors) == 1:
-        return [rows.reshape(*tensors[0]._a.shape, *inner)]
+        return [rows.reshape((*tensors[0]._a.shape, *inner))]
     parts = zip(pairwise(ends), tensors, strict=True)
-    return [rows.narrow(0, start, stop - start).reshape(*tensor._a.shape, *inner) for (start, stop), tensor in parts]
+    return [rows.narrow(0, start, stop - start).reshape((*tensor._a.shape, *inner)) for (start, stop), tensor in parts]
 
 
 def check_real(tensors: Sequence[Tensor], name: str, what: str) -> None:
@@ -95,8 +96,8 @@ def jacrev(
         chosen = Chosen(func, argnums, args, has_aux, "vjp(f, *primals)")
         recorded = Linearization(chosen, chosen.primals, reverse=True)
         outputs = recorded.outputs
-        check_real(outputs, "jacrev", "outputs")
         check_real(chosen.leaves, "jacrev", "inputs")
+        check_real(outputs, "jacrev", "outputs")
         columns = pulled_rows(recorded, chunk_size)
         by_leaf = [blocks(rows, outputs) for rows in columns]
         table = [[of_output[number] for of_output in by_leaf] for number in range(len(outputs))]
@@ -137,25 +138,28 @@ def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
         chosen = Chosen(func, argnums, args, has_aux, "jvp(f, primals, tangents)")
         leaves, spec = tree_flatten(chosen.primals)
         check_real([leaf for leaf in leaves if isinstance(leaf, Tensor)], "jacfwd", "inputs")
-        structure: list[Any] = []
+        structures: list[TreeSpec] = []
 
         def push(*tangents: Tensor) -> Any:
             result = jvp(chosen, chosen.primals, tree_unflatten(tangents, spec))
             outputs, output_spec = tensor_outputs(result[1], chosen.name)
             check_real(outputs, "jacfwd", "outputs")
-            structure[:] = [output_spec, [output._a.shape for output in outputs]]
-            return (tuple(outputs), chosen.aux) if has_aux else (tuple(outputs),)
+            structures.append(output_spec)
+            return (tuple(outputs), map_aux(unchanged, chosen.aux)) if has_aux else (tuple(outputs),)
 
         count = sum(leaf.numel() for leaf in leaves)
         basis = unit_vectors(leaves, 0, count)
-        pushed, *aux = vmap(push, randomness=randomness, out_dims=(0, None) if has_aux else 0)(*basis)
-        output_spec, _ = structure
+        if count == 1:
+            pushed, *aux = push(*[t.select(0, 0) for t in basis])
+            pushed = [t.unsqueeze(0) for t in pushed]
+        else:
+            pushed, *aux = vmap(push, randomness=randomness, out_dims=(0, None) if has_aux else 0)(*basis)
         by_output = [blocks(columns, leaves) for columns in pushed]
         table = [
-            [part.permute(*range(leaf.dim(), part.dim()), *range(leaf.dim())) for part, leaf in zip(parts, leaves, strict=True)]
+            [part.permute((*range(leaf.dim(), part.dim()), *range(leaf.dim()))) for part, leaf in zip(parts, leaves, strict=True)]
             for parts in by_output
         ]
-        jacobian = of_trees(table, output_spec, chosen.spec)
+        jacobian = of_trees(table, structures[0], chosen.spec)
         return (jacobian, aux[0]) if has_aux else jacobian
 
     return wrapper
@@ -163,4 +167,14 @@ def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 
 def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The function that computes the second derivatives of `func`: for each output, argument and argument one tensor."""
-    return jacrev(jacrev(func, argnums), argnums)
+    evaluate = jacrev(jacrev(func, argnums), argnums)  # reverse over reverse: what is run for many at a time is the last pass alone
+
+    @named_after(func)
+    def wrapper(*args: Any) -> Any:
+        leaves = tree_leaves([args[at] for at in positions(argnums, len(args))])
+        for leaf in leaves:
+            check_floating(leaf, "primal")
+        check_real(leaves, "jacfwd", "inputs")
+        return evaluate(*args)
+
+    return wrapper

@@ -35,8 +35,8 @@ class Linearization:
         with Call() as call:
             self.handles = [call.fresh(leaf) for leaf in self.leaves]
             result = func(*tree_unflatten(self.handles, self.spec))
-            self.outputs: list[Any]
-            self.outputs, self.output_spec = differentiable_outputs(result) if reverse else tree_flatten(result)
+            outputs, self.output_spec = differentiable_outputs(result) if reverse else tree_flatten(result)
+            self.outputs: list[Any] = outputs
         self.call = call
         self.values = [call.released(y) if isinstance(y, Tensor) else y for y in self.outputs]
         self.reached = [y for y in self.outputs if isinstance(y, Tensor) and y.requires_grad]
@@ -53,7 +53,7 @@ class Linearization:
         dummies = [at_innermost(wrap(np.zeros(y._a.shape, y._a.dtype))) for y in self.reached]
         for dummy in dummies:
             dummy._node = LEAF
-            dummy._owner = self.call
+            dummy._owner = self.call.mark
         if not dummies or not self.handles:
             return dummies, []
         previous = modes.set_mode("grad", True), modes.set_mode("inference", False)

@@ -22,6 +22,12 @@ Apply = Callable[[Array], Any]
 Entries = tuple[Array, Array]
 #: Every how many-th element of a dim is given to a map at once, beside each element alone.
 PERIODS = (1, 2, 4)
+#: How many elements may be given to a map in all its runs.
+MOST = 2 * 10**10
+
+
+class NotSparse(ValueError):
+    """Elements depend on each other in more ways than can be found out one by one."""
 
 
 def entries(push: Apply | None, shape: Shape, pull: Apply | None, out_shape: Shape) -> Entries:
@@ -33,7 +39,9 @@ def entries(push: Apply | None, shape: Shape, pull: Apply | None, out_shape: Sha
     pull : the transposed map, of arrays of `out_shape`. One of the two may be None.
     """
     tried = list(combs(push, shape, False)) + list(combs(pull, out_shape, True))
-    for _, transposed, periods in sorted(tried):
+    for runs, transposed, periods in sorted(tried):
+        if runs * max(math.prod(shape), math.prod(out_shape)) > MOST:
+            raise NotSparse(f"too many elements ({runs:,} of them) depend on others")
         apply: Any = pull if transposed else push
         found = probed(apply, out_shape if transposed else shape, periods)
         if found is not None:

@@ -16,6 +16,7 @@ import numpy as np
 from ndgrad.autograd.grad_mode import enable_grad
 from ndgrad.autograd.gradients import grad
 from ndgrad.base.types import Array, Shape
+from ndgrad.core.batches import batch_of
 from ndgrad.core.observers import observing
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.func.colouring import column_colours, decompressed, decompressed_symmetric, number_of, rows_of, star_colours
@@ -109,6 +110,8 @@ class SparseDerivative:
         """Refuse what no derivative can be taken by."""
         if not isinstance(x, Tensor):
             raise TypeError(f"{self.name}: x must be a Tensor, not {type(x).__name__}; write torch.tensor(x)")
+        if batch_of(x._a) is not None:
+            raise RuntimeError(f"{self.name}: inside vmap there is no sparse matrix of all examples; call it for each x by itself")
         if x._a.dtype.kind == "c":
             raise TypeError(f"{self.name}: complex x is not supported, and x is of {x.dtype}; let f take torch.view_as_real(x)")
         if x._a.dtype.kind != "f":

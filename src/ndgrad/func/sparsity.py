@@ -14,8 +14,9 @@ Positions that depend on x (`sort`, `max`, a computed index) are taken as they a
 
 from __future__ import annotations
 
+import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,13 +26,15 @@ from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.types import Array
+from ndgrad.core.batches import batch_of
 from ndgrad.core.node import Node
 from ndgrad.core.observers import Observer, observing, unobserved
 from ndgrad.core.primitive import ELEMENTWISE, LINEAR, MULTILINEAR, NONDIFFERENTIABLE, Primitive, raw, recorded
 from ndgrad.core.tangents import arguments, names_of
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 from ndgrad.core.views import Steps, replay_steps
-from ndgrad.func.linear_patterns import Apply, entries
+from ndgrad.func.bilinear_patterns import LARGEST, Labels, bilinear_entries, labels_of
+from ndgrad.func.linear_patterns import Apply, NotSparse, entries
 
 #: A sparse boolean array of SciPy: a row for each element of a tensor, a column for each element of x. None: all of it is 0.
 Pattern = Any
@@ -90,7 +93,9 @@ class Tracker(Observer):
         self.residuals: weakref.WeakKeyDictionary[Node, dict[int, Pattern]] = weakref.WeakKeyDictionary()
         #: The arrays of what was computed from x: a detached tensor, or one that came by way of NumPy, is known by its memory.
         self.arrays: weakref.WeakValueDictionary[int, Array] = weakref.WeakValueDictionary() if above is None else above.arrays
+        #: What is known of linear and of bilinear primitives.
         self.linear: dict[Any, list[Pattern]] = {} if above is None else above.linear
+        self.labels: dict[str, Labels | None] = {} if above is None else above.labels
         #: Whether positions were taken as they are at this x.
         self.local = False
 
@@ -174,7 +179,12 @@ class Tracker(Observer):
         if known is not None:
             self.learn(stand_in, known.pattern)
 
+    def continues(self, tensor: Any, other: Any, change: Callable[[Any], Any]) -> None:
+        self.stands_in(tensor, other)
+
     def written(self, tensor: Any, name: str, out: Any) -> None:
+        if batch_of(tensor._a) is not None:
+            return  # inside `vmap` the tensor of all examples has been written to, and announced
         base, at = tensor, None
         if tensor._view is not None:
             base, at = tensor._view.base, places(tensor._view.base, tensor._view.steps).reshape(-1)
@@ -224,7 +234,7 @@ class Tracker(Observer):
             if pattern is not None:
                 for number, through in enumerate(self.partial(call, position)):
                     if through is not None:
-                        found[number] = union(found[number], pattern if through is SAME else through @ pattern)
+                        found[number] = union(found[number], pattern if through is SAME else composed(call, through, pattern))
         return found
 
     def partial(self, call: Call, position: int) -> Sequence[Pattern]:
@@ -239,6 +249,10 @@ class Tracker(Observer):
                 self.linear[key] = measured(call, 0, *linear_maps(call))
             return self.linear[key]
         if primitive.family == MULTILINEAR:
+            if len(call.operands) == 2:
+                found = self.bilinear(call, position)
+                if found is not None:
+                    return (found,)
             return measured(call, position, *self.multilinear_maps(call, position))
         return self.general(call, position)
 
@@ -257,6 +271,27 @@ class Tracker(Observer):
         sources = spread(np.shape(x), out.shape)
         rows = np.arange(out.size) if kept is None else np.flatnonzero(kept)
         return scattered(rows, sources[rows], out.size, np.size(x))
+
+    def bilinear(self, call: Call, position: int) -> Pattern:
+        """The pattern of a product, if it is one that `einsum` could write."""
+        primitive = call.primitive
+        x, y = call.payloads[position], call.payloads[1 - position]
+        key = primitive, position, np.minimum(np.shape(x), LARGEST).tolist(), np.minimum(np.shape(y), LARGEST).tolist(), call.params
+        if repr(key) not in self.labels:
+
+            def apply(values: Array, others: Array) -> Any:
+                return primitive.kernel(*((values, others) if position == 0 else (others, values)), **call.params)
+
+            self.labels[repr(key)] = run_quietly(labels_of, apply, np.shape(x), np.shape(y))
+        labels = self.labels[repr(key)]
+        if labels is None:
+            return None
+        there = np.ones(np.shape(y), bool) if self.depends(call.operands[1 - position]) else np.asarray(y) != 0
+        out = call.outs[0]._a
+        free = [size for name, size in zip(labels[0], np.shape(x), strict=True) if name not in labels[1]]
+        check_count(call, int(np.count_nonzero(there)) * math.prod(free))
+        outs, sources = bilinear_entries(labels, np.shape(x), there, out.shape)
+        return scattered(outs, sources, out.size, np.size(x))
 
     def multilinear_maps(self, call: Call, position: int) -> tuple[Apply, Apply]:
         """The map of one operand, others being 1 where they depend on x, and otherwise where they are not 0."""
@@ -357,7 +392,10 @@ def measured(call: Call, position: int, push: Apply | None, pull: Apply) -> list
     payload, out = call.payloads[position], call.outs[0]._a
     shape, alone = np.shape(payload), len(call.outs) == 1
     probe = None if push is None else scaled(push, payload), scaled(pull, out) if alone else None
-    outs, sources = run_quietly(entries, probe[0], shape, probe[1], out.shape)
+    try:
+        outs, sources = run_quietly(entries, probe[0], shape, probe[1], out.shape)
+    except NotSparse as error:
+        raise RuntimeError(f"the derivative is not sparse: {error} in {call.primitive.title}, of a tensor of shape {list(shape)}") from None
     sizes = [out._a.size for out in call.outs]
     whole = scattered(outs, sources, sum(sizes), np.size(payload))
     if alone:
@@ -435,6 +473,25 @@ def empty(height: int, width: int) -> Pattern:
 
 def dense(height: int, width: int) -> Pattern:
     return scattered(np.repeat(np.arange(height), width), np.tile(np.arange(width), height), height, width)
+
+
+#: More elements than this are no sparse matrix: indices and values of each take 12 bytes.
+MOST = 3 * 10**8
+
+
+def composed(call: Call, through: Pattern, pattern: Pattern) -> Pattern:
+    """The pattern of what depends on something by `through` that depends on x by `pattern`."""
+    check_count(call, int((through.astype(np.int64) @ np.diff(pattern.indptr).astype(np.int64)).sum()))
+    return through @ pattern
+
+
+def check_count(call: Call, count: int) -> None:
+    """Refuse what would fill the memory."""
+    if count > MOST:
+        raise RuntimeError(
+            f"the derivative is not sparse: what {call.primitive.title} gives, of shape {list(call.outs[0]._a.shape)}, depends on x in up "
+            f"to {count:,} ways. If that is so, use jacrev, jacfwd or products with vectors (vjp, jvp) instead."
+        )
 
 
 def union(first: Pattern, second: Pattern) -> Pattern:

@@ -27,8 +27,9 @@ from ndgrad.base.dtypes import (
     uint8,
 )
 from ndgrad.base.nesting import refuse_requires_grad
+from ndgrad.base.references import references
 from ndgrad.base.shapes import expands
-from ndgrad.core.batches import batch_of
+from ndgrad.core.batches import batch_of, detached
 from ndgrad.core.cuts import note
 from ndgrad.core.inplace import check_overlap, check_target, shadow, write
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
@@ -119,7 +120,7 @@ def _mismatch(shape: tuple[int, ...], given: tuple[int, ...]) -> tuple[int, int,
 @function
 def detach(input: Tensor) -> Tensor:
     """The same memory and version counter without the history: no gradient flows back through it."""
-    out = wrap(input._memory())
+    out = wrap(detached(input._memory()))
     out._v = INFERENCE if input._v is INFERENCE else input._cell()
     if input._node is not None:
         out._cut = note("detach()")
@@ -136,6 +137,7 @@ def detach_(self: Tensor) -> Tensor:
             "gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
         )
     self._node = None
+    self._a = detached(self._a)
     return self
 
 
@@ -147,9 +149,23 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
         raise TypeError(f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {type(requires_grad).__name__}")
     if requires_grad and self.dtype.category < FLOATING:
         raise RuntimeError(f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}")
-    if not requires_grad or self._known_node() in (None, LEAF):
+    if requires_grad and self._node is None and self._view is None and self._v is not INFERENCE and references(self) <= UNKNOWN:
+        self._node = LEAF  # `x.detach().requires_grad_()`: nobody knows the tensor yet, so it has no views that would have to be told
+        if self._cut:
+            del self._cut
+    elif not requires_grad or self._known_node() in (None, LEAF):
         self.requires_grad = requires_grad
     return self
+
+
+class _Probe:
+    def method(self, unused: bool = True) -> int:
+        count: int = references(self)
+        return count
+
+
+#: What is counted in a method of an object that nobody has but its caller, who has no name for it.
+UNKNOWN = _Probe().method()
 
 
 def parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, bool, Any]:

@@ -35,7 +35,7 @@ def _each_embedding(level: BatchLevel, mapped: list[bool], x: Any, y: Any, *, pa
     out = recorded.embedding_rows(table, _in_one_table(y, rows), padding_idx=-1, scale=scale)
     if padding_idx < 0:
         return out
-    return recorded.where(recorded.unsqueeze_dim(y == padding_idx, dim=y._a.ndim), wrap(out._a), out)  # no gradient for the padding
+    return recorded.where(recorded.unsqueeze_dim(y == padding_idx, dim=y._a.ndim), out.detach(), out)  # no gradient for the padding
 
 
 @general(

@@ -213,6 +213,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A random choice among the logits along `dim` that gradients flow through; `hard` rounds it to one place."""
+    check_tensor(logits, "gumbel_softmax", "logits", 1)
     noise = -drawn_like(logits, logits._a.dtype, lambda made: made.exponential_()).log()
     soft = ops.softmax((logits + noise) / tau, dim)
     if not hard:

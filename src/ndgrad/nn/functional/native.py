@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ndgrad.core.saved import REDUCTIONS
 from ndgrad.core.tensor import Tensor
-from ndgrad.nn.functional import classification, comparisons, layers, regression
+from ndgrad.nn.functional import classification, comparisons, layers, normalization, regression
 
 #: PyTorch documents the mean, and reads its own default as 0.
 UNREDUCED = REDUCTIONS.index("none")
@@ -30,6 +30,21 @@ def layer_norm(
 ) -> Tensor:
     """Mean 0 and variance 1 over the last dims, which have `normalized_shape`; then times `weight` plus `bias`."""
     return layers.layer_norm(input, normalized_shape, weight, bias, eps)
+
+
+def batch_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool,
+) -> Tensor:
+    """Mean 0 and variance 1 of each channel over all other dims; then times `weight` plus `bias`."""
+    return normalization.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
 def embedding(weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:

@@ -6,6 +6,7 @@ import math
 
 from ndgrad.autograd.grad_mode import no_grad
 from ndgrad.base.dtypes import float16, float32
+from ndgrad.core.batches import holds
 from ndgrad.core.tensor import Tensor
 from ndgrad.nn.functional.reducing import no_gradient
 from ndgrad.ops.arguments import check_tensor, unsupported
@@ -33,23 +34,29 @@ def batch_norm(
     """
     check_tensor(input, "batch_norm", "input", 1)
     shape = input._a.shape
+    others = math.prod(shape[:1] + shape[2:])
     if training:
-        others = math.prod(shape[:1] + shape[2:])
         if others == 1:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
         if eps <= 0:
             raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     _check_statistics(input, training, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if training and not all(running is None or holds(running._a, input._a) for running in (running_mean, running_var)):
+        raise RuntimeError(
+            "Batch norm got a batched tensor as input while the running_mean or running_var, which will be updated in place, were not "
+            "batched.\nIf you are using a module and do not need eval mode, please set `track_running_stats` to be False. Otherwise give "
+            "each example of vmap statistics of its own, or call eval() on the module."
+        )
     no_gradient("native_batch_norm", running_mean=running_mean, running_var=running_var)
     x = input.to(float32) if input.dtype is float16 else input
     dims = tuple(dim for dim in range(len(shape)) if dim != 1)
     column = (-1, *(1,) * (len(shape) - 2))
     if training:
         variance, mean = recorded.var_mean_dims(x, dims=dims, correction=0, keepdim=True)
-        count = math.prod(shape[dim] for dim in dims)
-        if count:
-            _move(running_mean, mean, momentum)
-            _move(running_var, variance * (count / (count - 1)), momentum)
+        if others:
+            with no_grad():
+                _move(running_mean, mean, momentum)
+                _move(running_var, variance.detach() * (others / (others - 1)), momentum)  # without bias, unlike the one that divides
     else:
         assert running_mean is not None
         assert running_var is not None
@@ -85,7 +92,6 @@ def _check_statistics(input: Tensor, training: bool, **given: Tensor | None) -> 
 
 def _move(running: Tensor | None, found: Tensor, momentum: float) -> None:
     """Move running statistics towards what was found in this batch."""
-    if running is None:
-        return
-    with no_grad():
-        running.mul_(1 - momentum).add_(found.detach().reshape(running.shape).to(running.dtype), alpha=momentum)
+    if running is not None:
+        value = found.detach().view(-1)
+        running.lerp_(value if value.dtype is running.dtype else value.to(running.dtype), momentum)

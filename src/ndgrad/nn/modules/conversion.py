@@ -88,6 +88,18 @@ class Conversions(Traversal):
         """There is no CUDA device here: an error, unless the module has no tensors."""
         return self._apply(lambda tensor: tensor.cuda(device))
 
+    def xpu(self, device: Any = None) -> Self:
+        """There is no such device here: an error, unless the module has no tensors."""
+        return self._apply(lambda tensor: tensor.to("xpu"))
+
+    def ipu(self, device: Any = None) -> Self:
+        """There is no such device here: an error, unless the module has no tensors."""
+        return self._apply(lambda tensor: tensor.to("ipu"))
+
+    def mtia(self, device: Any = None) -> Self:
+        """There is no such device here: an error, unless the module has no tensors."""
+        return self._apply(lambda tensor: tensor.to("mtia"))
+
     def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
         """Give all parameters and buffers new memory, whose values are not set."""
         return self._apply(lambda tensor: ops.empty_like(tensor, device=device), recurse)

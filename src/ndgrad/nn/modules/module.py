@@ -57,6 +57,7 @@ def _addindent(s_: str, numSpaces: int) -> str:
 
 
 def _forward_unimplemented(self: Module, *input: Any) -> NoReturn:
+    """What the module computes: every subclass has its own."""
     raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
 

@@ -101,6 +101,12 @@ _functional(
         Sample(m.real(2, 2, 3), (2, 3), m.real(2, 3), m.real(2, 3)),
         Sample(m.real(2, 4), (4,), m.real(4), None, 0.1),
     ],
+    batch_norm=lambda m: [
+        Sample(m.real(4, 2), None, None, None, None, True),
+        Sample(m.real(2, 3, 2), None, None, m.real(3), m.real(3), True, 0.1, 0.1),
+        Sample(m.real(2, 3), m.real(3, grad=False), m.real(3, low=0.5, high=2, grad=False), m.real(3), m.real(3)),
+        Sample(m.real(1, 2, 2), m.real(2, grad=False), m.real(2, low=0.5, high=2, grad=False), None, m.real(2), False, 0.1, 0.5),
+    ],
     rms_norm=lambda m: [Sample(m.real(2, 4), (4,)), Sample(m.real(2, 2, 3), (2, 3), m.real(2, 3), 0.1)],
     normalize=lambda m: [Sample(m.real(2, 3)), Sample(m.real(2, 3), 3.0, 0), Sample(m.real(4), 1.0, 0)],
     pad=lambda m: [
