@@ -21,6 +21,7 @@ from ndgrad.core.observers import Observer, announce
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.core.views import HANDLE
+from ndgrad.func.arguments import unchanged
 
 
 class Inside:
@@ -159,10 +160,6 @@ class Call(Inside):
         if modes.exceptional:
             announce(Observer.continues, value, free, self.released)
         return free
-
-
-def unchanged(value: Any) -> Any:
-    return value
 
 
 def tangents_recorded() -> bool:
