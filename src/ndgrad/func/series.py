@@ -26,6 +26,7 @@ from ndgrad.autograd.following import Follower, in_dtype_of
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
 from ndgrad.core.batches import holds
+from ndgrad.core.batching import widened
 from ndgrad.core.observers import Observer
 from ndgrad.core.primitive import LINEAR, NONDIFFERENTIABLE, Primitive, recorded
 from ndgrad.core.tangents import arguments, names_of, total
