@@ -277,7 +277,7 @@ def test_numbers_and_vectors_promote_as_single_examples_do(first: Any, second: A
         for found in (
             vmap(function)(numbers, vectors),
             vmap(vmap(function))(numbers[None], vectors[None])[0],
-            vmap(lambda a: vmap(functools.partial(function, a))(vectors))(numbers).diagonal().movedim(-1, 0),
+            vmap(lambda a, function=function: vmap(functools.partial(function, a))(vectors))(numbers).diagonal().movedim(-1, 0),
         ):
             assert found.dtype is expected.dtype
             assert found.tolist() == expected.tolist()

@@ -186,13 +186,19 @@ singular_values = general(
 )
 
 
-@general(vjp=[lambda xp, g, y: xp.singular_adjoint(g, y), lambda xp, g, x, y: xp.singular_bend(g, x, y)])
+@general(
+    vjp=[lambda xp, g, y: xp.singular_adjoint(g, y), lambda xp, g, x, y: xp.singular_bend(g, x, y)],
+    batch=batch_rules.same("singular_change"),
+)
 def singular_change(x: Any, y: Any) -> Any:
     """How the singular values of `y` change when `y` changes by `x`."""
     return spectral.singular_change(x, y)
 
 
-@general(vjp=[lambda xp, g, y: xp.singular_change(g, y), lambda xp, g, x, y: xp.singular_bend(x, g, y)])
+@general(
+    vjp=[lambda xp, g, y: xp.singular_change(g, y), lambda xp, g, x, y: xp.singular_bend(x, g, y)],
+    batch=batch_rules.same("singular_adjoint"),
+)
 def singular_adjoint(x: Any, y: Any) -> Any:
     """The matrices whose inner product with a change of `y` is that of `x` with the change of its singular values."""
     return spectral.singular_adjoint(x, y)
@@ -203,7 +209,10 @@ def _no_third_derivative(xp: Any, g: Any) -> Any:
 
 
 # a second derivative is symmetric: what a change of `y` does to it is what `y` itself was
-@general(vjp=[_no_third_derivative, lambda xp, g, x, z: xp.singular_bend(x, g, z), _no_third_derivative])
+@general(
+    vjp=[_no_third_derivative, lambda xp, g, x, z: xp.singular_bend(x, g, z), _no_third_derivative],
+    batch=batch_rules.same("singular_bend"),
+)
 def singular_bend(x: Any, y: Any, z: Any) -> Any:
     """How `singular_adjoint(x, z)` changes when `z` changes by `y`."""
     return spectral.singular_bend(x, y, z)

@@ -21,6 +21,7 @@ from ndgrad.core.observers import Observer, announce
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import distributions
 from ndgrad.kernels.mersenne import Mersenne
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.arithmetic import zero
 from ndgrad.ops.creation import boxed, finish, levels_of, like_array, read_size
@@ -265,6 +266,7 @@ _bernoulli_by_number = _erasing("bernoulli_by_number_history", "BernoulliBackwar
     vjp=[lambda xp, g: xp.zero_map(g), lambda xp, g: xp.zero_map(g)],
     node_name="BernoulliBackward1",
     jvp=lambda xp, tangents: _no_tangent(xp, tangents),
+    batch=batch_rules.on_lined_up("bernoulli_by_tensor_history"),
 )
 def bernoulli_by_tensor_history(x: Any, y: Any) -> Any:
     """The history of a tensor that was overwritten with draws of the probabilities `y`: no gradient goes to either."""

@@ -11,6 +11,7 @@ from ndgrad.base.dtypes import FLOATING, as_dtype, bool_, int64
 from ndgrad.core.saved import constant
 from ndgrad.core.tensor import Tensor
 from ndgrad.kernels import scans as kernels
+from ndgrad.ops import batch_rules
 from ndgrad.ops.arguments import one_dim, torch_arguments, unsupported
 from ndgrad.ops.conversion import cast
 from ndgrad.ops.declare import function, general, linear, nondifferentiable, recorded, rule_helper
@@ -29,7 +30,7 @@ def _recurrence_back(xp: Any, g: Any, needs: tuple[bool, ...], y: Any, out: Any,
     return cotangent, cotangent * xp.conj(xp.shift_along(out, dim=dim, by=step)) if needs[1] else None
 
 
-@general(joint=_recurrence_back)
+@general(joint=_recurrence_back, batch=batch_rules.shifting("recurrence"))
 def recurrence(x: Any, y: Any, *, dim: int, reverse: bool = False) -> Any:
     """`r[k] = x[k] + y[k] * r[k - 1]` along a dim; with `reverse`, from the end."""
     return kernels.recurrence(x, y, dim, reverse=reverse)
