@@ -14,7 +14,8 @@ from ndgrad.autograd.following import Follower, in_dtype_of
 from ndgrad.autograd.quick_pushes import push_quickly
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
-from ndgrad.core.batches import batch_of, deepest, holds
+from ndgrad.core.batches import batch_of, holds
+from ndgrad.core.batching import widened
 from ndgrad.core.primitive import Primitive
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.core.views import replay_steps, unrolled
@@ -143,7 +144,7 @@ class Level(Follower[Tensor]):
         """The tangent of a tensor with memory for what differs between the examples of a `vmap`, and so for all of the same memory."""
         base = tensor if tensor._view is None else tensor._view.base
         known: Any = self.tangent(base)
-        self.set_tangent(base, deepest((new._a,)).widened(known))
+        self.set_tangent(base, widened(known, new._a))
         for reference, _ in list(self.followed.values()):
             other = reference()
             if other is not None and other._view is not None and other._view.base is base:

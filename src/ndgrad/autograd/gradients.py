@@ -162,9 +162,11 @@ def grad(
     pairs = make_roots(roots, grad_outputs, create_graph)
     found = run_backward(pairs, retain_graph=retain_graph, create_graph=create_graph, inputs=edges, accumulate=False)
     results: list[Any] = []
+    taken = {id(g) for _, g in pairs if isinstance(g, Tensor)}
     for position, (target, value) in enumerate(zip(targets, found, strict=True)):
         if value is not None:
-            results.append(distinct(value, found[:position], pairs) if isinstance(value, Tensor) else fresh(value, found[:position]))
+            results.append(distinct(value, taken) if isinstance(value, Tensor) else fresh(value, taken))
+            taken.add(id(value))
         elif materialize_grads and isinstance(target, GradientEdge):
             raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
         elif materialize_grads:
@@ -194,18 +196,17 @@ def called(target: Tensor) -> str:
     return f" ({own})" if own else ""
 
 
-def fresh(value: Any, earlier: list[Any]) -> Tensor:
-    """A raw gradient as a tensor; one that several inputs received is copied so that the results share no memory."""
-    if isinstance(value, np.ndarray) and any(value is other for other in earlier):
-        value = value.copy()
-    return wrap(value)
+def fresh(value: Any, taken: set[int]) -> Tensor:
+    """A raw gradient as a tensor; one that several inputs received is copied so that the results share no memory.
+
+    `taken` : the identities of what was given and of the results so far.
+    """
+    return wrap(value.copy() if isinstance(value, np.ndarray) and id(value) in taken else value)
 
 
-def distinct(value: Tensor, earlier: list[Any], pairs: list[tuple[Any, Any]]) -> Tensor:
+def distinct(value: Tensor, taken: set[int]) -> Tensor:
     """The same for a recorded gradient, which may also be one of the given cotangents itself."""
-    if any(value is other for other in earlier) or any(value is g for _, g in pairs):
-        return recorded.clone(value)
-    return value
+    return recorded.clone(value) if id(value) in taken else value
 
 
 def batched(

@@ -182,7 +182,11 @@ def deepest(payloads: Iterable[Any]) -> Any:
 def holds(memory: Any, payload: Any) -> bool:
     """Whether a payload can be written into some memory: it does not differ between examples that have the memory in common."""
     level = deepest((payload,))
-    if level is None or not payload.mapped:
+    if level is None:
         return True
     own = batch_of(memory)
-    return own is not None and own.level.depth >= level.depth and (own.level is not level or own.mapped)
+    if own is None or own.level.depth < level.depth:
+        return not payload.mapped and holds(memory, payload.value._a)
+    if own.level is not level:
+        return holds(own.value._a, payload)
+    return (own.mapped or not payload.mapped) and holds(own.value._a, payload.value._a)

@@ -18,7 +18,7 @@ from typing import Any
 
 from ndgrad.base import modes
 from ndgrad.base.dtypes import FLOATING, get_default_dtype
-from ndgrad.core.batches import ESCAPED, Batch, batch_of
+from ndgrad.core.batches import ESCAPED, Batch, batch_of, deepest
 from ndgrad.core.observers import Observer, observed_run
 from ndgrad.core.packing import pack_residuals
 from ndgrad.core.primitive import (
@@ -94,11 +94,6 @@ class BatchLevel(Observer):
     def spread(self, value: Tensor) -> Tensor:
         """A tensor that all examples have, once for each of them: a view."""
         return recorded.expand_to(value, shape=(self.size, *value._a.shape))
-
-    def widened(self, tensor: Tensor) -> Tensor:
-        """A tensor that all examples have in common, with memory of its own for each of them."""
-        with self.below():
-            return self.box(self.spread(tensor).clone())
 
     def copied(self, batch: Batch) -> Batch:
         with self.below():
@@ -346,6 +341,22 @@ def mixed(payloads: list[Any]) -> bool:
                 return True
             first = kind
     return False
+
+
+def widened(tensor: Tensor, payload: Any) -> Tensor:
+    """A tensor with memory for whatever differs, at any level, between the examples of a payload that is to be written into it."""
+    level = deepest((tensor._a, payload))
+    if level is None:
+        return tensor
+    value, mapped = level.unbox(tensor)
+    batch = batch_of(payload)
+    own = batch if batch is not None and batch.level is level else None
+    with level.below():
+        value = widened(value, payload if own is None else own.value._a)
+        if own is not None and own.mapped and not mapped:
+            value, mapped = level.spread(value).clone(), True
+    boxed: Tensor = level.box(value, mapped)
+    return boxed
 
 
 def at_innermost(tensor: Tensor) -> Tensor:

@@ -49,12 +49,31 @@ def value_and_aux(result: Any, name: str) -> tuple[Any, Any]:
     return result
 
 
+class WithAux:
+    """A function that returns a pair (value, aux) if `has_aux`, as one that returns the value; `aux` is that of the latest call."""
+
+    def __init__(self, func: Callable[..., Any], has_aux: bool, name: str) -> None:
+        self.func, self.has_aux, self.name = func, has_aux, name
+        self.aux: Any = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        result = self.func(*args, **kwargs)
+        if self.has_aux:
+            result, self.aux = value_and_aux(result, self.name)
+        return result
+
+
 def map_aux(function: Callable[[Tensor], Tensor], aux: Any) -> Any:
     """An aux with each of its tensors changed; it may have nothing else at its leaves."""
     for leaf in tree_iter(aux):
         if not isinstance(leaf, Tensor):
             raise RuntimeError(f"Expected tensors, got unsupported type {type(leaf)}")
     return tree_map(function, aux)
+
+
+def unchanged(value: Any) -> Any:
+    """The function for `map_aux` where nothing is to be changed."""
+    return value
 
 
 def tensor_outputs(output: Any, name: str) -> tuple[list[Tensor], TreeSpec]:

@@ -11,9 +11,9 @@ from ndgrad.base import modes
 from ndgrad.base.trees import tree_flatten, tree_unflatten
 from ndgrad.core.observers import Observer, announce, forget, observe
 from ndgrad.core.tensor import INFERENCE, Tensor, wrap
-from ndgrad.func.arguments import check_floating, map_aux, tensor_outputs, value_and_aux
+from ndgrad.func.arguments import WithAux, check_floating, map_aux, tensor_outputs, unchanged
 from ndgrad.func.handles import Inside
-from ndgrad.func.reverse import zeros_like
+from ndgrad.ops import ops as functions
 
 NAME = "jvp(f, primals, tangents)"
 
@@ -43,22 +43,19 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
         )
     check_tensors(leaves, "primals")
     check_tensors(given, "tangents")
+    evaluated = WithAux(func, has_aux, NAME)
     level = Level()
     with Pushing(level):
         duals = [dual(level, x, t) for x, t in zip(leaves, given, strict=True)]
-        result = func(*tree_unflatten(duals, spec))
-        aux = None
-        if has_aux:
-            result, aux = value_and_aux(result, NAME)
-        outputs, output_spec = tensor_outputs(result, NAME)
+        outputs, output_spec = tensor_outputs(evaluated(*tree_unflatten(duals, spec)), NAME)
         found = [level.tangent(output) for output in outputs]
     if strict and None in found:
         raise RuntimeError(
             "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with strict=True."
         )
-    pushed = [zeros_like(output) if tangent is None else tangent for output, tangent in zip(outputs, found, strict=True)]
+    pushed = [functions.zeros_like(output) if tangent is None else tangent for output, tangent in zip(outputs, found, strict=True)]
     pair = tree_unflatten(outputs, output_spec), tree_unflatten(pushed, output_spec)
-    return (*pair, map_aux(lambda tensor: tensor, aux)) if has_aux else pair
+    return (*pair, map_aux(unchanged, evaluated.aux)) if has_aux else pair
 
 
 def check_tensors(leaves: list[Any], what: str) -> None:

@@ -21,6 +21,7 @@ from ndgrad.core.observers import Observer, announce
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.core.views import HANDLE
+from ndgrad.func.arguments import unchanged
 
 
 class Inside:
@@ -58,7 +59,8 @@ class Call(Inside):
         self.mark = Mark()
         self.start = tick()
         self.handles: list[Tensor] = []
-        self.originals: list[Tensor] = []
+        #: What each handle stands for, by the handle's identity.
+        self.originals: dict[int, Tensor] = {}
         #: Nodes from which nothing but own handles can be reached.
         self.private: set[Any] = set()
         #: Whether backward must be recorded for the sake of a `jvp` around this, whose tangents are.
@@ -105,7 +107,7 @@ class Call(Inside):
             if modes.exceptional:
                 announce(Observer.continues, tensor, handle, unchanged)
         self.handles.append(handle)
-        self.originals.append(tensor)
+        self.originals[id(handle)] = tensor
         return handle
 
     # ---------------------------------------------------------------- what is reached
@@ -145,9 +147,9 @@ class Call(Inside):
     # ---------------------------------------------------------------- out
     def released(self, value: Tensor) -> Tensor:
         """A result as it is handed out: without history, unless that leads to something outside; a handle is its tensor again."""
-        for handle, original in zip(self.handles, self.originals, strict=True):
-            if value is handle:
-                return original
+        original = self.originals.get(id(value))
+        if original is not None:
+            return original
         if value._node is None:
             return value
         if self.recording and self.leads_outside((value,)):
@@ -158,10 +160,6 @@ class Call(Inside):
         if modes.exceptional:
             announce(Observer.continues, value, free, self.released)
         return free
-
-
-def unchanged(value: Any) -> Any:
-    return value
 
 
 def tangents_recorded() -> bool:

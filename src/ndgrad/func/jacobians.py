@@ -10,11 +10,21 @@ import numpy as np
 
 from ndgrad.base.trees import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 from ndgrad.core.tensor import Tensor, wrap
-from ndgrad.func.arguments import Argnums, check_floating, map_aux, named_after, positions, tensor_outputs, value_and_aux, with_replaced
-from ndgrad.func.forward import jvp
-from ndgrad.func.handles import unchanged
-from ndgrad.func.linear import Linearization
+from ndgrad.func.arguments import (
+    Argnums,
+    WithAux,
+    check_floating,
+    map_aux,
+    named_after,
+    positions,
+    tensor_outputs,
+    unchanged,
+    with_replaced,
+)
+from ndgrad.func.forward import NAME, jvp
 from ndgrad.func.mapping import vmap
+from ndgrad.func.recordings import Recording
+from ndgrad.func.reverse import VJP, check_differentiable
 from ndgrad.ops import ops as functions
 
 
@@ -51,21 +61,18 @@ def of_trees(table: Sequence[Sequence[Tensor]], outer: TreeSpec, inner: TreeSpec
     return tree_unflatten([tree_unflatten(row, inner) for row in table], outer)
 
 
-class Chosen:
+class Chosen(WithAux):
     """A function of some of its arguments only, which a transform differentiates by."""
 
     def __init__(self, func: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], has_aux: bool, name: str) -> None:
-        self.func, self.args, self.has_aux, self.name = func, args, has_aux, name
+        super().__init__(func, has_aux, name)
+        self.args = args
         self.where = positions(argnums, len(args))
         self.primals = tuple(args[at] for at in self.where)
         self.leaves, self.spec = tree_flatten(self.primals[0] if isinstance(argnums, int) else self.primals)
-        self.aux: Any = None
 
     def __call__(self, *primals: Any) -> Any:
-        result = self.func(*with_replaced(self.args, self.where, primals))
-        if self.has_aux:
-            result, self.aux = value_and_aux(result, self.name)
-        return result
+        return super().__call__(*with_replaced(self.args, self.where, primals))
 
 
 def jacrev(
@@ -93,9 +100,10 @@ def jacrev(
 
     @named_after(func)
     def wrapper(*args: Any) -> Any:
-        chosen = Chosen(func, argnums, args, has_aux, "vjp(f, *primals)")
-        recorded = Linearization(chosen, chosen.primals, reverse=True)
+        chosen = Chosen(func, argnums, args, has_aux, VJP)
+        recorded = Recording(chosen, chosen.primals)
         outputs = recorded.outputs
+        check_differentiable(outputs)
         check_real(chosen.leaves, "jacrev", "inputs")
         check_real(outputs, "jacrev", "outputs")
         columns = pulled_rows(recorded, chunk_size)
@@ -107,7 +115,7 @@ def jacrev(
     return wrapper
 
 
-def pulled_rows(recorded: Linearization, chunk_size: int | None) -> list[Tensor]:
+def pulled_rows(recorded: Recording, chunk_size: int | None) -> list[Tensor]:
     """The gradients of every element of the outputs, in a new first dim, by each primal."""
     outputs = recorded.outputs
     count = sum(output.numel() for output in outputs)
@@ -135,7 +143,7 @@ def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 
     @named_after(func)
     def wrapper(*args: Any) -> Any:
-        chosen = Chosen(func, argnums, args, has_aux, "jvp(f, primals, tangents)")
+        chosen = Chosen(func, argnums, args, has_aux, NAME)
         leaves, spec = tree_flatten(chosen.primals)
         check_real([leaf for leaf in leaves if isinstance(leaf, Tensor)], "jacfwd", "inputs")
         structures: list[TreeSpec] = []

@@ -12,8 +12,9 @@ from ndgrad.base.types import Array
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.func.arguments import check_floating, named_after
 from ndgrad.func.jacobians import unit_vectors
-from ndgrad.func.linear import Linearization
+from ndgrad.func.linear import differentiated
 from ndgrad.func.mapping import vmap
+from ndgrad.func.recordings import Recording
 from ndgrad.func.reverse import grad
 from ndgrad.ops import ops as functions
 
@@ -63,7 +64,7 @@ class Operator:
     value : the outputs of the function there, or, of `hvp`, its gradient.
     """
 
-    def __init__(self, recorded: Linearization, domain: TreeSpec, image: TreeSpec) -> None:
+    def __init__(self, recorded: Recording, domain: TreeSpec, image: TreeSpec) -> None:
         for y in recorded.outputs:
             check_floating(y, "output")
         self.recorded = recorded
@@ -144,7 +145,7 @@ def jacobian_product(func: Callable[..., Any], *primals: Any) -> Operator:
     >>> J = jacobian_product(residuals, parameters)
     >>> step = scipy.sparse.linalg.lsqr(J, -J.value.numpy())[0]
     """
-    recorded = Linearization(func, primals)
+    recorded = differentiated(func, primals)
     return Operator(recorded, single(recorded.spec), recorded.output_spec)
 
 
@@ -159,7 +160,7 @@ def hvp(func: Callable[..., Any], *primals: Any) -> Operator:
     >>> lowest = scipy.sparse.linalg.eigsh(H, k=1, which="SA")
     """
     gradient = grad(func, tuple(range(len(primals))))
-    recorded = Linearization(gradient, primals)
+    recorded = differentiated(gradient, primals)
     spec = single(recorded.spec)
     return Hessian(recorded, spec, spec)
 
@@ -172,7 +173,7 @@ def single(spec: TreeSpec) -> TreeSpec:
 def hessian_diag(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     """The function that computes the diagonal of the Hessian of `func`: for each element of an argument the second derivative by it.
 
-    Forward mode over the recorded gradient is run for all elements at once; no n times n matrix is handed out.
+    A Hessian is symmetric, so its columns are backwards of the recorded gradient: many at once, of which the diagonal alone is kept.
     """
 
     @named_after(func)
@@ -180,7 +181,7 @@ def hessian_diag(func: Callable[..., Any], argnums: int = 0) -> Callable[..., An
         def chosen(tree: Any) -> Any:
             return func(*(tree if at == argnums % len(args) else each for at, each in enumerate(args)))
 
-        recorded = Linearization(grad(chosen), (args[argnums],))
+        recorded = differentiated(grad(chosen), (args[argnums],))
         return tree_unflatten(diagonal(recorded), single(recorded.spec))
 
     return wrapper
@@ -190,7 +191,7 @@ def hessian_diag(func: Callable[..., Any], argnums: int = 0) -> Callable[..., An
 BLOCK = 1 << 22
 
 
-def diagonal(recorded: Linearization) -> list[Tensor]:
+def diagonal(recorded: Recording) -> list[Tensor]:
     """The diagonal of the derivative of a map from trees to trees of the same structure."""
     leaves = recorded.leaves
     size = sum(leaf.numel() for leaf in leaves)

@@ -25,7 +25,8 @@ import numpy as np
 from ndgrad.autograd.following import Follower, in_dtype_of
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
-from ndgrad.core.batches import deepest, holds
+from ndgrad.core.batches import holds
+from ndgrad.core.batching import widened
 from ndgrad.core.observers import Observer
 from ndgrad.core.primitive import LINEAR, NONDIFFERENTIABLE, Primitive, recorded
 from ndgrad.core.tangents import arguments, names_of, total
@@ -264,7 +265,7 @@ def rewritten(tensor: Tensor, before: Coefficient, part: Coefficient) -> Coeffic
     base = tensor if view is None else view.base
     changed = zeros(base) if before is None else before.clone()
     if part is not None and not holds(changed._a, part._a):
-        changed = deepest((part._a,)).widened(changed)
+        changed = widened(changed, part._a)
     target = changed if view is None else replay_steps(changed, view.steps)
     if part is None:
         target.zero_()
