@@ -24,6 +24,7 @@ from ndgrad.core.node import AccumulateGrad, Node, Port, edge_of, tick
 from ndgrad.core.observers import follows_tensors, observing
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
+from ndgrad.ops import ops as functions
 
 
 def backward(
@@ -170,7 +171,7 @@ def grad(
         elif materialize_grads and isinstance(target, GradientEdge):
             raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
         elif materialize_grads:
-            results.append(wrap(np.zeros(target._a.shape, target._a.dtype)))
+            results.append(functions.zeros_like(target))
         elif allow_unused:
             results.append(None)
         else:

@@ -62,6 +62,17 @@ def at_once(function: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tenso
     return [level.all_of(x) for x in found]
 
 
+def unit_vectors(tensors: Sequence[Tensor], start: int, stop: int) -> list[Tensor]:
+    """For each tensor its part of the unit vectors with the numbers from `start` to `stop`, in the space of all elements together."""
+    found: list[Tensor] = []
+    first = 0
+    for tensor in tensors:
+        payload = tensor._a
+        found.append(wrap(np.eye(stop - start, payload.size, start - first, dtype=payload.dtype).reshape(stop - start, *payload.shape)))
+        first += payload.size
+    return found
+
+
 class NoRule(Exception):
     """An operation that could be run for one row after the other only."""
 
@@ -82,13 +93,11 @@ def batched_rows(out: Tensor, inputs: Sequence[Tensor], widest: int) -> list[Arr
     found: list[Any] = [None] * len(inputs)
     for start in range(0, payload.size, together):
         count = min(together, payload.size - start)
-        basis = np.zeros((count, payload.size), payload.dtype)
-        np.fill_diagonal(basis[:, start:], 1)
+        (basis,) = unit_vectors((out,), start, start + count)
         level = Rows(count)
         try:
             with observing(level):
-                cotangent = level.box(wrap(basis.reshape((count, *payload.shape))))
-                chunk = grad((out,), tuple(inputs), (cotangent,), retain_graph=True, allow_unused=True)
+                chunk = grad((out,), tuple(inputs), (level.box(basis),), retain_graph=True, allow_unused=True)
         except NoRule:
             return None
         for position, (rows, x) in enumerate(zip(chunk, inputs, strict=True)):

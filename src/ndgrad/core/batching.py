@@ -17,20 +17,18 @@ from functools import partial
 from typing import Any
 
 from ndgrad.base import modes
-from ndgrad.base.dtypes import FLOATING, get_default_dtype
 from ndgrad.core.batches import ESCAPED, Batch, batch_of, deepest
 from ndgrad.core.observers import Observer, observed_run
 from ndgrad.core.packing import pack_residuals
 from ndgrad.core.primitive import (
     ELEMENTWISE,
-    FLOAT,
     KEEP,
     NONDIFFERENTIABLE,
     Primitive,
+    computing_dtype,
     output,
     record,
     recorded,
-    result_dtype,
 )
 from ndgrad.core.tensor import INFERENCE, Tensor, wrap
 
@@ -76,16 +74,6 @@ class BatchLevel(Observer):
         batch = self.owned(tensor)
         return (tensor, False) if batch is None else (batch.value, batch.mapped)
 
-    @contextmanager
-    def below(self) -> Iterator[None]:
-        """While only those watch who entered before this level."""
-        mode = modes.current()
-        modes.install(mode.observed_by(mode.observers.index(self)))
-        try:
-            yield
-        finally:
-            modes.install(mode)
-
     def above(self) -> tuple[Observer, ...]:
         """Those who have entered after this level."""
         observers: tuple[Observer, ...] = modes.current().observers
@@ -104,7 +92,7 @@ class BatchLevel(Observer):
         with self.below():
             value = payload.value if type(payload) is Batch and payload.level is self else wrap(payload)
             if batch.mapped and type(payload) is Batch and payload.level is self and payload.mapped:
-                value = lined_up(value, payload.ndim, batch.ndim)
+                value = lined_up(value, batch.ndim)
             batch.value.copy_(value)
 
     # ---------------------------------------------------------------- operations
@@ -166,9 +154,7 @@ class BatchLevel(Observer):
 
     def converted(self, primitive: Primitive, given: Any, mode: modes.Modes) -> list[Any]:
         """The operands in their common dtype by the shapes of single examples: those of all examples might give another."""
-        wanted = result_dtype(given)
-        if primitive.policy == FLOAT and wanted.category < FLOATING:
-            wanted = get_default_dtype()
+        wanted = computing_dtype(primitive, given)
         found: list[Any] = []
         self.descend(mode)
         try:
@@ -190,13 +176,9 @@ class BatchLevel(Observer):
         values: list[Any] = []
         mapped: list[bool] = []
         for x in operands:
-            payload: Any = x._a if isinstance(x, Tensor) else None
-            if type(payload) is Batch and payload.level is self:
-                values.append(payload.value)
-                mapped.append(payload.mapped)
-            else:
-                values.append(x)
-                mapped.append(False)
+            value, flag = self.unbox(x) if isinstance(x, Tensor) else (x, False)
+            values.append(value)
+            mapped.append(flag)
         some = True in mapped
         self.descend(mode)
         try:
@@ -311,12 +293,11 @@ def shifted_dim(dim: int) -> int:
     return dim + 1 if dim >= 0 else dim
 
 
-def lined_up(value: Tensor, rank: int, wanted: int) -> Tensor:
-    """A tensor with dims of size 1 behind the examples' dim, so that it broadcasts as one example of `rank` dims would."""
-    if rank == wanted:
-        return value
+def lined_up(value: Tensor, rank: int) -> Tensor:
+    """A tensor with dims of size 1 behind the examples' dim, so that an example has `rank` dims and broadcasts as it would alone."""
     shape = value._a.shape
-    return recorded.reshape_to(value, shape=(shape[0], *(1,) * (wanted - rank), *shape[1:]))
+    missing = rank + 1 - len(shape)
+    return recorded.reshape_to(value, shape=(shape[0], *(1,) * missing, *shape[1:])) if missing else value
 
 
 def aligned(function: Callable[..., Any], values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
@@ -327,7 +308,7 @@ def aligned(function: Callable[..., Any], values: list[Any], mapped: list[bool],
     rank = max(ranks)
     for position, own in enumerate(ranks):
         if own != rank and mapped[position]:
-            values[position] = lined_up(values[position], own, rank)
+            values[position] = lined_up(values[position], rank)
     return function(*values, **params)
 
 

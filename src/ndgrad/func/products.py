@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ndgrad.autograd.rows import unit_vectors
 from ndgrad.base.trees import TreeSpec, tree_flatten, tree_unflatten, treespec_pprint
 from ndgrad.base.types import Array
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.func.arguments import check_floating, named_after
-from ndgrad.func.jacobians import unit_vectors
 from ndgrad.func.linear import differentiated
 from ndgrad.func.mapping import vmap
 from ndgrad.func.recordings import Recording

@@ -261,7 +261,7 @@ def _each_adjoint(
         sums = recorded.sum_dims(recorded.reshape_to(weights, shape=(level.size, math.prod(target._a.shape[1:]))), dims=(1,))
         g = g / sums
     if reduction != NONE:
-        g = recorded.expand_to(lined_up(g, 0, target._a.ndim - 1), shape=target._a.shape)
+        g = recorded.expand_to(lined_up(g, target._a.ndim - 1), shape=target._a.shape)
     g = recorded.reshape_to(g, shape=labels._a.shape)
     if mapped[2]:
         g = recorded.masked_keep(g * weights, weights != 0)
