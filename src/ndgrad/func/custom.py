@@ -8,6 +8,7 @@ A rule's first parameter is what it maps, and the names of the others say what i
 
 Either follows from the other by transposition; a function may be given both. Rules written with operations of ndgrad can be differentiated
 again. The function itself may do what it likes, and of its other tensors, those that it is not given as arguments, nothing is known.
+Inside `vmap`, one that asks for values (for NumPy, say) is run for one example after the other.
 
 A call becomes one operation, made for it: its operands are the tensors among the arguments, and what it is told beside, its `RuledCall`,
 has the function, the rules and all that is no tensor. So whatever treats operations treats these: recording, forward and Taylor mode,
@@ -28,7 +29,8 @@ from ndgrad.autograd.gradients import grad as gradients
 from ndgrad.base import modes
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.trees import TreeSpec, tree_flatten, tree_unflatten
-from ndgrad.core.primitive import GENERAL, Primitive, raw
+from ndgrad.core.batches import asks_for_values, batch_of, deepest
+from ndgrad.core.primitive import GENERAL, Primitive, raw, recorded
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 from ndgrad.func.arguments import named_after, tensor_outputs
 
@@ -193,6 +195,15 @@ class FunctionCall(RuledCall):
         return tree_unflatten(leaves, self.out_spec)
 
     def run(self, xs: Sequence[Tensor]) -> list[Tensor]:
+        try:
+            return self.evaluated(xs)
+        except RuntimeError as error:
+            level = deepest(x._a for x in xs)
+            if not asks_for_values(error) or level is None or not level.size:
+                raise
+        return list(example_by_example(lambda xs: tuple(self.evaluated(xs)), xs))
+
+    def evaluated(self, xs: Sequence[Tensor]) -> list[Tensor]:
         self.bound.arguments.update({name: self.argument(name, xs) for name in self.parts})
         try:
             output = self.rules.function(*self.bound.args, **self.bound.kwargs)
@@ -280,6 +291,21 @@ class BatchedCall(RuledCall):
         tangents = self.level.composed(push, [*ts, *xs, *outs], flags + [y is not None for y in outs])
         by_place = dict(zip(found_at, tangents, strict=True))
         return [by_place.get(at) for at in range(len(outs))]
+
+
+def example_by_example(function: Callable[[Sequence[Tensor]], tuple[Tensor, ...]], xs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The results of a function that looks at values, inside `vmap` for one example after the other."""
+    payloads = [x._a for x in xs]
+    if all(batch_of(payload) is None for payload in payloads):
+        return function(xs)
+    level = deepest(payloads)
+    pairs = [level.unbox(x) for x in xs]
+    with level.below():
+        rows: list[Sequence[Tensor]] = []
+        for index in range(level.size):
+            rows.append(example_by_example(function, [value.select(0, index) if mapped else value for value, mapped in pairs]))
+        columns = [recorded.stack_tensors(list(column), dim=0) for column in zip(*rows, strict=True)]
+    return tuple(level.box(column) for column in columns)
 
 
 # ---------------------------------------------------------------- the operation

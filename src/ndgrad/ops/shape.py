@@ -504,9 +504,9 @@ def expand(self: Tensor, *args: Any, size: Any = None, implicit: bool = False) -
 
 
 @function
-def broadcast_to(input: Tensor, size: Any) -> Tensor:
+def broadcast_to(input: Tensor, *args: Any, size: Any = None) -> Tensor:
     """The tensor expanded to a shape."""
-    return expand(input, *as_shape((size,)))
+    return expand(input, *sizes_given("broadcast_to", "size", args, size))
 
 
 @function(as_function=False)
