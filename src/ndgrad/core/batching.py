@@ -75,8 +75,8 @@ class BatchLevel(Observer):
 
     def unbox(self, value: Any) -> tuple[Any, bool]:
         """The tensor of the level below that a tensor stands for, and whether its first dim is the examples'; anything else as it is."""
-        batch = self.owned(value) if isinstance(value, Tensor) else None
-        return (value, False) if batch is None else (batch.value, batch.mapped)
+        payload: Any = value._a if isinstance(value, Tensor) else None
+        return (payload.value, payload.mapped) if type(payload) is Batch and payload.level is self else (value, False)
 
     def above(self) -> tuple[Observer, ...]:
         """Those who have entered after this level."""
