@@ -122,9 +122,9 @@ class LeafSpec(TreeSpec):
         super().__init__(None, None, ())
 
 
-LEAF = LeafSpec()
+LEAF_SPEC = LeafSpec()
 #: The structures of tuples of nothing but leaves, by length: arguments are nearly always that.
-FLAT = tuple(TreeSpec(tuple, None, [LEAF] * count) for count in range(8))
+FLAT = tuple(TreeSpec(tuple, None, [LEAF_SPEC] * count) for count in range(8))
 
 
 # ---------------------------------------------------------------- what is known of containers
@@ -281,7 +281,7 @@ def tree_flatten(tree: PyTree, is_leaf: LeafTest = None) -> tuple[list[Any], Tre
                 else:
                     return list(tree), FLAT[len(tree)]
         elif kind_of(cls) is None:
-            return [tree], LEAF
+            return [tree], LEAF_SPEC
     leaves: list[Any] = []
     return leaves, take_apart(tree, leaves, is_leaf)
 
@@ -290,7 +290,7 @@ def take_apart(tree: PyTree, leaves: list[Any], is_leaf: LeafTest) -> TreeSpec:
     kind = kind_of(type(tree))
     if kind is None or (is_leaf is not None and is_leaf(tree)):
         leaves.append(tree)
-        return LEAF
+        return LEAF_SPEC
     children, context = kind.flatten_fn(tree)
     return TreeSpec(kind.type, context, [take_apart(child, leaves, is_leaf) for child in children])
 
@@ -509,7 +509,7 @@ def treespec_pprint(treespec: TreeSpec) -> str:
 
 def treespec_leaf() -> TreeSpec:
     """The structure of a leaf."""
-    return LEAF
+    return LEAF_SPEC
 
 
 def treespec_tuple(iterable: Iterable[TreeSpec] = (), /) -> TreeSpec:
