@@ -11,7 +11,7 @@ import pytest
 
 import ndgrad as torch
 from ndgrad.autograd import forward_ad
-from ndgrad.func import grad, grad_and_value, jvp, linearize, vjp
+from ndgrad.func import grad, grad_and_value, jvp, linearize, vjp, vmap
 
 Scalar = Callable[[Any], Any]
 
@@ -274,3 +274,17 @@ def test_what_is_left_behind_is_dead() -> None:
     found = grad(lambda x: grad(lambda y: (x * y) ** 2)(number(3.0)))(number(2.0))
     assert found.item() == 2 * 2 * 3 * 2 and not found.requires_grad
     assert grad(lambda x: vjp(lambda y: (x * y) ** 2, number(3.0))[1](x)[0])(number(2.0)).item() == 3 * 2 * 4 * 3
+
+
+@pytest.mark.parametrize("argnums", [0, (0, 1)])
+def test_a_gradient_that_is_zero_has_room_for_each_example(argnums: Any) -> None:
+    """Whether nothing depends on the argument or something else does: what differs between examples can be added to it."""
+
+    def f(row: Any) -> Any:
+        found = grad(lambda a, b: b.sum(), argnums)(row, row)
+        g = found[0] if isinstance(argnums, tuple) else found
+        g += row
+        return g
+
+    rows = torch.arange(6.0).reshape(2, 3)
+    assert torch.equal(vmap(f)(rows), rows)

@@ -56,6 +56,9 @@ def gradients(lib, show, attempt):
     for given in (index, 3.0, {"a": s, "b": 3}, {}, None):
         attempt(lambda given=given: grad(lambda x: s * 1)(given))
     attempt(lambda: sorted(grad(lambda t: (t["a"] * t["b"][0]).sum())({"a": x, "b": [y, (x,)]})))
+    for argnums in (0, 1):  # zeros of an argument that does not matter take what differs between examples
+        f = lambda row, at=argnums: grad(lambda a, b: b.sum(), (0, 1))(row, row)[at].add_(row)  # noqa: E731  one expression
+        attempt(lambda f=f: lib.func.vmap(f)(y.outer(y)))
 
 
 @program
