@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, NoReturn
 from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.grad_mode import enable_grad
 from ndgrad.autograd.gradients import grad
-from ndgrad.autograd.rows import at_once, jacobian_rows, unit_vectors
+from ndgrad.autograd.rows import jacobian_rows, unit_vectors
+from ndgrad.core.batching import at_once
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.ops import ops as functions
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import warnings
 from _thread import get_ident
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from ndgrad.base import modes
 from ndgrad.core.batches import ESCAPED, Batch, batch_of, deepest
-from ndgrad.core.observers import Observer, observed_run
+from ndgrad.core.observers import Observer, observed_run, observing
 from ndgrad.core.packing import pack_residuals
 from ndgrad.core.primitive import (
     ELEMENTWISE,
@@ -69,10 +69,14 @@ class BatchLevel(Observer):
         batch = batch_of(tensor._a)
         return batch if batch is not None and batch.level is self else None
 
-    def unbox(self, tensor: Tensor) -> tuple[Tensor, bool]:
-        """The tensor of the level below that this one stands for, and whether its first dim is the examples'."""
-        batch = self.owned(tensor)
-        return (tensor, False) if batch is None else (batch.value, batch.mapped)
+    def boxes(self, values: Iterable[Any], mapped: Iterable[bool]) -> list[Any]:
+        """The same of several values of which some are `mapped`; the others stay as they are."""
+        return [self.box(value) if flag else value for value, flag in zip(values, mapped, strict=True)]
+
+    def unbox(self, value: Any) -> tuple[Any, bool]:
+        """The tensor of the level below that a tensor stands for, and whether its first dim is the examples'; anything else as it is."""
+        payload: Any = value._a if isinstance(value, Tensor) else None
+        return (payload.value, payload.mapped) if type(payload) is Batch and payload.level is self else (value, False)
 
     def above(self) -> tuple[Observer, ...]:
         """Those who have entered after this level."""
@@ -176,7 +180,7 @@ class BatchLevel(Observer):
         values: list[Any] = []
         mapped: list[bool] = []
         for x in operands:
-            value, flag = self.unbox(x) if isinstance(x, Tensor) else (x, False)
+            value, flag = self.unbox(x)
             values.append(value)
             mapped.append(flag)
         some = True in mapped
@@ -231,9 +235,8 @@ class BatchLevel(Observer):
 
     def composed(self, function: Callable[..., Any], operands: Sequence[Any], mapped: Sequence[bool]) -> Any:
         """What a function of single examples gives for all of them: the rule of an operation that can be said by others."""
-        boxed = [self.box(x) if flag else x for x, flag in zip(operands, mapped, strict=True)]
         with self.inside():
-            result = function(*boxed)
+            result = function(*self.boxes(operands, mapped))
         return tuple(self.all_of(one) for one in result) if isinstance(result, tuple) else self.all_of(result)
 
     def all_of(self, tensor: Tensor) -> Tensor:
@@ -274,6 +277,16 @@ class BatchLevel(Observer):
         if primitive.outputs == 1:
             return recorded.stack_tensors(rows, dim=0)
         return tuple(recorded.stack_tensors(list(column), dim=0) for column in zip(*rows, strict=True))
+
+
+def at_once(
+    function: Callable[..., Sequence[Tensor | None]], tensors: Sequence[Tensor], kind: type[BatchLevel] = BatchLevel
+) -> list[Any]:
+    """What a function gives for each index of the first dim of all the tensors, computed for all of them together; None stays None."""
+    level = kind(tensors[0]._a.shape[0])
+    with observing(level):
+        found = function(*map(level.box, tensors))
+    return [None if x is None else level.all_of(x) for x in found]
 
 
 #: The primitives that a warning has said to be slow.

@@ -17,11 +17,10 @@ from ndgrad.base.nesting import Inside
 from ndgrad.core.batches import Batch, batch_of
 from ndgrad.core.batching import at_innermost
 from ndgrad.core.node import edge_of, tick
-from ndgrad.core.observers import Observer, announce
+from ndgrad.core.observers import Observer, announce, unchanged
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.core.views import HANDLE
-from ndgrad.func.arguments import unchanged
 
 
 class Mark:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ndgrad.autograd.rows import unit_vectors
 from ndgrad.base.trees import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
+from ndgrad.core.observers import unchanged
 from ndgrad.core.tensor import Tensor
 from ndgrad.func.arguments import (
     Argnums,
@@ -19,7 +20,6 @@ from ndgrad.func.arguments import (
     named_after,
     positions,
     tensor_outputs,
-    unchanged,
     with_replaced,
 )
 from ndgrad.func.forward import NAME, jvp

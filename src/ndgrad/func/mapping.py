@@ -48,9 +48,8 @@ def vmap(func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomne
             """Call the function once, for all examples."""
             level = BatchLevel(size, randomness)
             moved = [leaf if dim is None else leaf.movedim(dim, 0) if dim else leaf for leaf, dim in zip(leaves, dims, strict=True)]
-            boxed = [leaf if dim is None else level.box(leaf) for leaf, dim in zip(moved, dims, strict=True)]
             with Inside(), observing(level):
-                result = func(*tree_unflatten(boxed, spec), **kwargs)
+                result = func(*tree_unflatten(level.boxes(moved, [dim is not None for dim in dims]), spec), **kwargs)
             return unboxed(level, result, out_dims, func)
 
         if chunk_size is None or chunk_size >= size:

@@ -23,11 +23,6 @@ from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.conversion import LEGACY_NAMES, clone_strided
 from ndgrad.ops.declare import function, linear
 
-EXPAND_REFUSED = (
-    "The expanded size of the tensor ({}) must match the existing size ({}) at non-singleton dimension {}.  "
-    "Target sizes: {}.  Tensor sizes: {}"
-)
-
 
 # ---------------------------------------------------------------- sums that undo broadcasting
 def _sum_examples_to(level: BatchLevel, mapped: list[bool], x: Tensor, shape: Shape) -> Tensor:
