@@ -7,7 +7,6 @@ import ndgrad
 from benchmarks.runner import close
 from benchmarks.workloads import WORKLOADS, Memory, Quotient, Timed
 
-
 # torch's own forward mode compiles something with it when it is first used
 TORCH_WARNS = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 COMPARED = [work for work in WORKLOADS if isinstance(work, (Timed, Quotient)) and work.name != "linearity"]  # whose chain is a row above
