@@ -10,7 +10,6 @@ differentiated inside, and of the tensors below that are differentiated outside.
 from __future__ import annotations
 
 import warnings
-from _thread import get_ident
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -52,7 +51,6 @@ class BatchLevel(Observer):
     def __init__(self, size: int, randomness: str = "error") -> None:
         self.size = size
         self.randomness = randomness
-        self.thread = get_ident()
         self.depth = 1 + sum(isinstance(each, BatchLevel) for each in modes.current().observers)
 
     def is_open(self) -> bool:
@@ -148,19 +146,11 @@ class BatchLevel(Observer):
         """Whether this level records what is computed from a value, besides the levels below."""
         return isinstance(value, Tensor) and value._node is not None and self.owned(value) is not None
 
-    def descend(self, mode: modes.Modes) -> None:
-        """Let only those watch who entered before this level. `mode` are the thread's switches, to be put back by the caller."""
-        lowered = mode.observed_by(mode.observers.index(self))
-        if lowered.special or not lowered.grad:
-            modes.exceptional[self.thread] = lowered
-        else:
-            del modes.exceptional[self.thread]
-
     def converted(self, primitive: Primitive, given: Any, mode: modes.Modes) -> list[Any]:
         """The operands in their common dtype by the shapes of single examples: those of all examples might give another."""
         wanted = computing_dtype(primitive, given)
         found: list[Any] = []
-        self.descend(mode)
+        modes.install(mode.observed_by(mode.observers.index(self)))  # what `below` does, without its generator
         try:
             for value in given:
                 if not isinstance(value, Tensor) or value.dtype is wanted:
@@ -172,7 +162,7 @@ class BatchLevel(Observer):
                 else:
                     found.append(recorded.to_dtype(value, dtype=wanted))
         finally:
-            modes.exceptional[self.thread] = mode
+            modes.install(mode)
         return found
 
     def compute(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], mode: modes.Modes) -> Any:
@@ -184,11 +174,11 @@ class BatchLevel(Observer):
             values.append(value)
             mapped.append(flag)
         some = True in mapped
-        self.descend(mode)
+        modes.install(mode.observed_by(mode.observers.index(self)))  # what `below` does, without its generator
         try:
             result = self.by_rule(primitive, values, mapped, params) if some else call(primitive, values, params)
         finally:
-            modes.exceptional[self.thread] = mode
+            modes.install(mode)
         if primitive.outputs == 1:
             return Batch(result, self, some)
         return tuple([Batch(one, self, some) for one in result])
