@@ -15,7 +15,7 @@ from ndgrad.core.tensor import INFERENCE, Tensor, wrap
 from ndgrad.func.arguments import WithAux, check_floating, map_aux, tensor_outputs
 from ndgrad.ops import ops as functions
 
-NAME = "jvp(f, primals, tangents)"
+JVP = "jvp(f, primals, tangents)"
 
 
 def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> Any:
@@ -35,19 +35,19 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
     leaves, spec = tree_flatten(primals)
     given, given_spec = tree_flatten(tangents)
     if not isinstance(primals, tuple):
-        raise RuntimeError(f"{NAME}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
+        raise RuntimeError(f"{JVP}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
     if spec != given_spec:
         raise RuntimeError(
-            f"{NAME}: Expected primals and tangents to have the same python structure. For example, if primals is a tuple of 3 tensors, "
+            f"{JVP}: Expected primals and tangents to have the same python structure. For example, if primals is a tuple of 3 tensors, "
             f"tangents also must be. Got primals with structure {spec} and tangents with structure {given_spec}"
         )
     check_tensors(leaves, "primals")
     check_tensors(given, "tangents")
-    evaluated = WithAux(func, has_aux, NAME)
+    evaluated = WithAux(func, has_aux, JVP)
     level = Level()
     with Pushing(level):
         duals = [dual(level, x, t) for x, t in zip(leaves, given, strict=True)]
-        outputs, output_spec = tensor_outputs(evaluated(*tree_unflatten(duals, spec)), NAME)
+        outputs, output_spec = tensor_outputs(evaluated(*tree_unflatten(duals, spec)), JVP)
         found = [level.tangent(output) for output in outputs]
     if strict and None in found:
         raise RuntimeError(
@@ -60,10 +60,10 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
 
 def check_tensors(leaves: list[Any], what: str) -> None:
     if not leaves:
-        raise RuntimeError(f"{NAME}: Expected {what} to contain at least one Tensor.")
+        raise RuntimeError(f"{JVP}: Expected {what} to contain at least one Tensor.")
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
-            raise RuntimeError(f"{NAME}: Expected {what} to only contain Tensors, got {type(leaf)}")
+            raise RuntimeError(f"{JVP}: Expected {what} to only contain Tensors, got {type(leaf)}")
 
 
 class Pushing(Inside):

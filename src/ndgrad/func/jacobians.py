@@ -22,7 +22,7 @@ from ndgrad.func.arguments import (
     tensor_outputs,
     with_replaced,
 )
-from ndgrad.func.forward import NAME, jvp
+from ndgrad.func.forward import JVP, jvp
 from ndgrad.func.mapping import vmap
 from ndgrad.func.recordings import Recording
 from ndgrad.func.reverse import VJP, check_differentiable
@@ -132,7 +132,7 @@ def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 
     @named_after(func)
     def wrapper(*args: Any) -> Any:
-        chosen = Chosen(func, argnums, args, has_aux, NAME)
+        chosen = Chosen(func, argnums, args, has_aux, JVP)
         leaves, spec = tree_flatten(chosen.primals)
         check_real([leaf for leaf in leaves if isinstance(leaf, Tensor)], "jacfwd", "inputs")
         structures: list[TreeSpec] = []

@@ -11,7 +11,7 @@ from ndgrad.func.arguments import Argnums, WithAux, map_aux, named_after, positi
 from ndgrad.func.handles import Call
 from ndgrad.func.recordings import Recording, call_gradients
 
-NAME = "grad_and_value(f)(*args)"
+GRAD = "grad_and_value(f)(*args)"
 VJP = "vjp(f, *primals)"
 
 
@@ -45,15 +45,15 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
     def wrapper(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         where = positions(argnums, len(args))
         leaves, spec = tree_flatten(tuple(args[at] for at in where))
-        evaluated = WithAux(func, has_aux, NAME)
+        evaluated = WithAux(func, has_aux, GRAD)
         with Call() as call:
             handles = [call.fresh(leaf) for leaf in leaves]
             value = evaluated(*with_replaced(args, where, tree_unflatten(handles, spec)), **kwargs)
             if not isinstance(value, Tensor):
-                raise RuntimeError(f"{NAME}: Expected f(*args) to return a Tensor, got {type(value)}")
+                raise RuntimeError(f"{GRAD}: Expected f(*args) to return a Tensor, got {type(value)}")
             if value.dim():
                 raise RuntimeError(
-                    f"{NAME}: Expected f(*args) to return a scalar Tensor, got tensor with {value.dim()} dims. Maybe you wanted to use the "
+                    f"{GRAD}: Expected f(*args) to return a scalar Tensor, got tensor with {value.dim()} dims. Maybe you wanted to use the "
                     "vjp or jacrev APIs instead?"
                 )
             found = call_gradients([value], handles, None, False, call.must_record([value]))
