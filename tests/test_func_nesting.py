@@ -277,7 +277,7 @@ def test_what_is_left_behind_is_dead() -> None:
 
 
 def test_hooks_belong_to_the_call_inside_which_they_were_registered() -> None:
-    """A transform around it runs over the same nodes, for derivatives of what the hook made of the gradient, and not for the hook's sake."""
+    """A transform around it runs over the same nodes, for derivatives of what the hook made of the gradient, not for the hook."""
 
     def hooked(x: Any) -> Any:
         y = x * 2

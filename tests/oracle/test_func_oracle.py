@@ -422,7 +422,8 @@ def hooks_in_nested_transforms(lib, show, attempt):
 
     for f in (on_an_input, between):
         show(func.grad(f)(x), func.hessian(f)(x), func.jacrev(func.jacrev(f))(x), func.jacfwd(func.jacrev(f))(x))
-        show(func.grad(lambda x, f=f: func.grad(f)(x).sum())(x), func.grad(func.grad(func.grad(f)))(s), func.vmap(func.grad(func.grad(f)))(x))
+        show(func.grad(lambda x, f=f: func.grad(f)(x).sum())(x), func.grad(func.grad(func.grad(f)))(s))
+        show(func.vmap(func.grad(func.grad(f)))(x))
         show(func.vjp(lambda x, f=f: func.vjp(f, x)[1](s)[0], x)[1](x), func.jvp(func.grad(f), (x,), (x,)))
         show(func.grad(lambda x, f=f: lib.autograd.grad(f(x), x, create_graph=True)[0].sum())(x))
         leaf = x.clone().requires_grad_()

@@ -87,7 +87,12 @@ class Recording:
 
 
 def call_gradients(
-    call: Call, outputs: Sequence[Tensor], handles: Sequence[Tensor], cotangents: Sequence[Any] | None, retain_graph: bool, create_graph: bool
+    call: Call,
+    outputs: Sequence[Tensor],
+    handles: Sequence[Tensor],
+    cotangents: Sequence[Any] | None,
+    retain_graph: bool,
+    create_graph: bool,
 ) -> list[Tensor]:
     """The gradients by handles of a call; zeros where the outputs do not depend on one."""
     if not handles:
