@@ -197,3 +197,16 @@ def test_a_view_made_before_its_base_was_written_to_moves_with_it():
         assert tangent(cut) is None
         other.mul_(2)
         assert tangent(early).tolist() == [1.0, 1.0]
+
+
+def test_a_tangent_that_is_part_of_something_is_not_written_to():
+    """PyTorch writes to a tangent of the same layout, memory included; rows of a matrix of directions must stay as they are."""
+    directions = torch.ones(2, 3)
+    x = torch.tensor([1.0, 2.0, 3.0])
+    value, t = torch.func.jvp(lambda x: x.clone().mul_(x) + x.mul_(2), (x,), (directions[1],))
+    assert value.tolist() == [3.0, 8.0, 15.0] and t.tolist() == [4.0, 6.0, 8.0] and x.tolist() == [2.0, 4.0, 6.0]
+    assert directions.tolist() == [[1.0] * 3] * 2
+    t = torch.ones(3)
+    with forward_ad.dual_level():
+        forward_ad.make_dual(directions[1], t).mul_(2)
+    assert t.tolist() == [1.0] * 3

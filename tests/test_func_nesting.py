@@ -11,7 +11,7 @@ import pytest
 
 import ndgrad as torch
 from ndgrad.autograd import forward_ad
-from ndgrad.func import grad, grad_and_value, jvp, linearize, vjp, vmap
+from ndgrad.func import grad, grad_and_value, hessian, jacrev, jvp, linearize, vjp, vmap
 
 Scalar = Callable[[Any], Any]
 
@@ -288,3 +288,36 @@ def test_a_gradient_that_is_zero_has_room_for_each_example(argnums: Any) -> None
 
     rows = torch.arange(6.0).reshape(2, 3)
     assert torch.equal(vmap(f)(rows), rows)
+
+
+def test_hooks_belong_to_the_call_inside_which_they_were_registered() -> None:
+    """A transform around it runs over the same nodes, for derivatives of what the hook made of the gradient, not for the hook."""
+
+    def hooked(x: Any) -> Any:
+        y = x * 2
+        if y.requires_grad:  # not in forward mode
+            y.register_hook(lambda g: 3 * g)
+            y.grad_fn.register_prehook(lambda gs: (2 * gs[0],))
+            y.grad_fn.register_hook(lambda given, arrived: tuple(g if g is None else g * 5 for g in given))
+        return y * x
+
+    x = number(1.5)
+    assert grad(hooked)(x).item() == 2 * 30 * 1.5 + 2 * 1.5
+    assert vjp(hooked, x)[1](number(1.0))[0].item() == 2 * 30 * 1.5 + 2 * 1.5
+    for name, way in WAYS.items():
+        assert way(grad(hooked))(x).item() == 62, name
+    assert hessian(hooked)(x).item() == 62
+    assert linearize(hooked, x)[1](number(1.0)).item() == 6  # a tangent, though it is computed by backward passes
+    w = number(2.0).requires_grad_()
+    calls: list[Any] = []
+    grad(lambda x: (w.register_hook(calls.append), w * x * x)[1])(x).backward()
+    assert len(calls) == 1  # on a tensor from outside, it is one for the outside
+
+
+def test_a_jacobian_inside_forward_mode_keeps_no_history() -> None:
+    x = torch.tensor([1.0, 2.0])
+    for f in (jacrev(lambda a: a**2), hessian(lambda a: (a**3).sum()), jacrev(lambda a: a**2, chunk_size=1)):
+        assert not any(result.requires_grad for result in jvp(f, (x,), (x,)))
+    w = number(3.0).requires_grad_()
+    value, tangent = jvp(jacrev(lambda a: w * a**2), (x,), (x,))
+    assert torch.autograd.grad(value.sum(), w, retain_graph=True)[0].item() == 6 and torch.autograd.grad(tangent.sum(), w)[0].item() == 6

@@ -147,6 +147,7 @@ def test_beta_zero_ignores_what_is_added():
 ERRORS = [
     (lambda: nd.mm(nd.zeros(2, 3), nd.zeros(4, 5)), RuntimeError, r"mat1 and mat2 shapes cannot be multiplied \(2x3 and 4x5\)"),
     (lambda: nd.zeros(2, 3) @ nd.zeros(3, 4).double(), RuntimeError, "expected m1 and m2 to have the same dtype, but got: float != double"),
+    (lambda: nd.nn.Linear(3, 4)(nd.zeros(2, 3).double()), RuntimeError, "mat1 and mat2 must have the same dtype, but got Double and Float"),
     (lambda: nd.dot(nd.zeros(2), nd.zeros(3)), RuntimeError, "inconsistent tensor size"),
     (lambda: nd.zeros(2, 2) @ 3, TypeError, "unsupported operand type"),
     (lambda: nd.zeros(2, 2) @ np.zeros((2, 2)), TypeError, "from_numpy"),

@@ -37,6 +37,35 @@ def levels(lib, show, attempt):
 
 
 @program
+def which_tangents_are_written_to(lib, show, attempt):
+    forward = lib.autograd.forward_ad
+    parts = {
+        "whole": lambda: lib.ones(3),
+        "row": lambda: lib.ones(2, 3)[1],
+        "column": lambda: lib.ones(3, 2)[:, 0],
+        "steps": lambda: lib.ones(6)[::2],
+        "half": lambda: lib.ones(6)[3:],
+        "third": lambda: lib.ones(9)[:3],
+        "doubles": lambda: lib.ones(6, dtype=lib.float64)[3:],
+    }
+    for name, part in parts.items():
+        for other, tangent_of in parts.items():
+            if (name == "doubles") != (other == "doubles"):
+                continue
+            x, t = part(), tangent_of()
+            with forward.dual_level():
+                forward.make_dual(x, t).mul_(2)
+            show(name, other, x.tolist(), t.tolist())
+            x, t = part(), tangent_of()
+            lib.func.jvp(lambda x: x.mul_(2).sum(), (x,), (t,))
+            show(name, other, x.tolist(), t.tolist())
+    x = lib.ones(2, 3)[1]
+    with forward.dual_level():
+        forward.make_dual(x, x).mul_(2)
+    show(x.tolist())
+
+
+@program
 def what_a_dual_is_made_of(lib, show, attempt):
     with lib.autograd.forward_ad.dual_level():
         forward, x, dual = dual_of(lib)

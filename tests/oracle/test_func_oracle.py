@@ -407,6 +407,33 @@ def jacobians(lib, show, attempt):
             attempt(lambda outer=outer, inner=inner: func.vmap(outer(inner(lambda x: (x**3).prod())))(lib.stack([x, y])))
 
 
+@program
+def hooks_in_nested_transforms(lib, show, attempt):
+    x, _, s, _ = tensors(lib)
+    func = lib.func
+
+    def on_an_input(x):
+        if x.requires_grad:
+            x.register_hook(lambda g: g * 2)
+        return (x**3).sum()
+
+    def between(x):
+        y = x * 2
+        if y.requires_grad:
+            y.register_hook(lambda g: g * 2 + x)
+        return (y * x * x).sum()
+
+    for f in (on_an_input, between):
+        show(func.grad(f)(x), func.hessian(f)(x), func.jacrev(func.jacrev(f))(x), func.jacfwd(func.jacrev(f))(x))
+        show(func.grad(lambda x, f=f: func.grad(f)(x).sum())(x), func.grad(func.grad(func.grad(f)))(s))
+        show(func.vmap(func.grad(func.grad(f)))(x))
+        show(func.vjp(lambda x, f=f: func.vjp(f, x)[1](s)[0], x)[1](x), func.jvp(func.grad(f), (x,), (x,)))
+        show(func.grad(lambda x, f=f: lib.autograd.grad(f(x), x, create_graph=True)[0].sum())(x))
+        leaf = x.clone().requires_grad_()
+        func.grad(f)(leaf).sum().backward()
+        show(leaf.grad)
+
+
 @pytest.mark.parametrize("function", PROGRAMS[__name__], ids=lambda function: function.__name__)
 def test_program(function):
     expected, found = run(function, torch), run(function, ndgrad)

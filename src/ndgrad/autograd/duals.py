@@ -10,10 +10,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ndgrad.autograd.following import Follower, in_dtype_of
 from ndgrad.autograd.quick_pushes import push_quickly
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
+from ndgrad.base.storage import owner_of
 from ndgrad.core.batches import batch_of, holds
 from ndgrad.core.batching import widened
 from ndgrad.core.primitive import Primitive
@@ -80,10 +83,13 @@ class Level(Follower[Tensor]):
         return any(tangent.requires_grad for _, tangent in self.followed.values())
 
     def dual(self, tensor: Tensor, tangent: Tensor) -> Tensor:
-        """A view of a tensor that carries a tangent, which is copied only if it is not laid out as the tensor is."""
+        """A view of a tensor that carries a tangent, which is copied only if it is not laid out as the tensor is.
+
+        What is not copied is written to where the dual is.
+        """
         with self.below():
             dual: Tensor = tensor.view_as(tensor)
-            if batch_of(tangent._a) is None and tensor.stride() != tangent.stride():
+            if batch_of(tangent._a) is None and (tensor.stride() != tangent.stride() or memory_differs(tensor._a, tangent._a)):
                 laid_out = functions.empty_like(tensor.detach(), dtype=tangent.dtype)
                 tangent = laid_out.copy_(tangent)
         self.set_tangent(dual, tangent)
@@ -231,3 +237,10 @@ def zero_if_missing(value: Any, tangent: Tensor | None) -> Tensor | None:
         return tangent
     zeros: Tensor = functions.zeros_like(value)
     return zeros
+
+
+def memory_differs(one: Any, other: Any) -> bool:
+    """Whether of two arrays one is a part of some memory where the other is all of its own, or part of more."""
+    if not isinstance(one, np.ndarray) or not isinstance(other, np.ndarray):
+        return False
+    return bool(owner_of(one).nbytes // one.itemsize != owner_of(other).nbytes // other.itemsize)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 
 from ndgrad.autograd.handles import Hooks, RemovableHandle
 from ndgrad.base.dtypes import type_name
-from ndgrad.base.nesting import refuse_retain_grad
+from ndgrad.base.nesting import nesting, refuse_retain_grad
 from ndgrad.core.node import AccumulateGrad, Node, edge_of, registration_lock
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import LEAF, Tensor, wrap
@@ -27,6 +28,19 @@ def add_hook(hooks: Hooks, hook: Callable[..., Any]) -> RemovableHandle:
     return handle
 
 
+def of_its_call(hook: Callable[..., Any], edge: Any) -> Callable[..., Any]:
+    """A hook on a gradient inside `func.grad` and its kin: transforms around that one, which run over the same nodes, pass it by."""
+    call = nesting.call
+    if call is None or not call.made(edge):
+        return hook
+
+    @functools.wraps(hook)
+    def in_its_passes(*grads: Any) -> Any:
+        return hook(*grads) if call.is_passed() else None
+
+    return in_its_passes
+
+
 # ---------------------------------------------------------------- registering
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call `hook(grad)` whenever the gradient of this tensor is complete; what it returns, if anything, replaces the gradient."""
@@ -37,8 +51,8 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
         with registration_lock:
             if self._hooks is None:
                 self._hooks = Hooks()
-        return add_hook(self._hooks, hook)
-    return add_hook(hooks_of_outputs(node).setdefault(node.output_nr, Hooks()), hook)
+        return add_hook(self._hooks, of_its_call(hook, self))
+    return add_hook(hooks_of_outputs(node).setdefault(node.output_nr, Hooks()), of_its_call(hook, node))
 
 
 def hooks_of_outputs(edge: Any) -> dict[int, Hooks]:
@@ -123,7 +137,7 @@ def node_register_hook(self: Node, fn: Callable[..., Any]) -> RemovableHandle:
         if extra.hooks is None:
             extra.hooks = Hooks()
     keep_accumulator(self)
-    return add_hook(extra.hooks, fn)
+    return add_hook(extra.hooks, of_its_call(fn, self))
 
 
 def node_register_prehook(self: Node, fn: Callable[..., Any]) -> RemovableHandle:
@@ -133,7 +147,7 @@ def node_register_prehook(self: Node, fn: Callable[..., Any]) -> RemovableHandle
         if extra.prehooks is None:
             extra.prehooks = Hooks()
     keep_accumulator(self)
-    return add_hook(extra.prehooks, fn)
+    return add_hook(extra.prehooks, of_its_call(fn, self))
 
 
 def keep_accumulator(node: Node) -> None:

@@ -7,9 +7,18 @@ from typing import Any
 
 
 class Nesting(threading.local):
-    """The number of transformed functions that this thread is running, each inside the one before."""
+    """What transforms of this thread are doing.
+
+    Attributes
+    ----------
+    depth : the number of transformed functions that are running, each inside the one before.
+    call : the innermost call of those that are differentiated in reverse (`func.handles.Call`).
+    passing : the call whose own backward is running, or whatever else a transform runs a backward for; None if it is the user's.
+    """
 
     depth = 0
+    call: Any = None
+    passing: Any = None
 
 
 nesting = Nesting()

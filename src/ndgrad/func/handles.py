@@ -6,7 +6,8 @@ are new for each call, so nothing can be confused with the same tensor in a tran
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ndgrad.base import modes
 from ndgrad.base.nesting import Inside
 from ndgrad.core.batches import Batch, batch_of
 from ndgrad.core.batching import at_innermost
-from ndgrad.core.node import edge_of, tick
+from ndgrad.core.node import AccumulateGrad, edge_of, tick
 from ndgrad.core.observers import Observer, announce, unchanged
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
@@ -56,6 +57,7 @@ class Call(Inside):
 
     def __enter__(self) -> Call:
         super().__enter__()
+        self.around, nesting.call = nesting.call, self
         mode = modes.current()
         self.outside = mode.grad, mode.inference
         if not mode.grad:
@@ -66,6 +68,7 @@ class Call(Inside):
 
     def __exit__(self, *details: object) -> None:
         super().__exit__(*details)
+        nesting.call = self.around
         self.mark.open = False
         grad, inference = self.outside
         modes.set_mode("grad", grad)
@@ -97,6 +100,16 @@ class Call(Inside):
         self.handles.append(handle)
         self.originals[id(handle)] = tensor
         return handle
+
+    # ---------------------------------------------------------------- hooks
+    def made(self, edge: Any) -> bool:
+        """Whether what an edge leads to, a leaf or a node, is of this call and not something that its function was given or captured."""
+        leaf = edge.variable if isinstance(edge, AccumulateGrad) else edge
+        return leaf._owner is self.mark if isinstance(leaf, Tensor) else leaf.node_of().number >= self.start
+
+    def is_passed(self) -> bool:
+        """Whether the backward that is running is of this call: its own, or one that its function has started."""
+        return nesting.passing is self or (nesting.passing is None and self.mark.open)
 
     # ---------------------------------------------------------------- what is reached
     def leads_outside(self, tensors: Iterable[Tensor]) -> bool:
@@ -148,6 +161,16 @@ class Call(Inside):
         if modes.exceptional:
             announce(Observer.continues, value, free, self.released)
         return free
+
+
+@contextmanager
+def passing(call: Any) -> Iterator[None]:
+    """While a backward is run for the sake of a call; hooks that belong to others are not called."""
+    around, nesting.passing = nesting.passing, call
+    try:
+        yield
+    finally:
+        nesting.passing = around
 
 
 def tangents_recorded() -> bool:

@@ -95,7 +95,7 @@ def jacrev(
         check_differentiable(outputs)
         check_real(chosen.leaves, "jacrev", "inputs")
         check_real(outputs, "jacrev", "outputs")
-        columns = pulled_rows(recorded, chunk_size)
+        columns = [recorded.call.released(rows) for rows in pulled_rows(recorded, chunk_size)]
         by_leaf = [blocks(rows, outputs) for rows in columns]
         table = [[of_output[number] for of_output in by_leaf] for number in range(len(outputs))]
         jacobian = of_trees(table, recorded.output_spec, chosen.spec)

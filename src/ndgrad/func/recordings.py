@@ -11,8 +11,11 @@ from ndgrad.autograd.transposition import zero_cotangent
 from ndgrad.base import modes
 from ndgrad.base.trees import tree_flatten, tree_unflatten
 from ndgrad.core.tensor import Tensor
-from ndgrad.func.handles import Call, tangents_recorded
+from ndgrad.func.handles import Call, passing, tangents_recorded
 from ndgrad.ops import ops as functions
+
+#: Says of a backward that it is not for gradients, so hooks on gradients have no part in it: a tangent is computed by two of them.
+TRANSPOSING = "transposing"
 
 
 class Recording:
@@ -45,7 +48,7 @@ class Recording:
         """The cotangents of the primals from those of all outputs."""
         if create_graph is None:
             create_graph = self.records(cotangents)
-        found = call_gradients(self.outputs, self.handles, cotangents, retain_graph, create_graph)
+        found = call_gradients(self.call, self.outputs, self.handles, cotangents, retain_graph, create_graph)
         return [self.call.released(g) for g in found] if modes.is_grad_enabled() else found
 
     @cached_property
@@ -58,7 +61,8 @@ class Recording:
             return dummies, []
         previous = modes.set_mode("grad", True), modes.set_mode("inference", False)
         try:
-            found = gradients(self.reached, self.handles, dummies, True, True, allow_unused=True)
+            with passing(TRANSPOSING):
+                found = gradients(self.reached, self.handles, dummies, True, True, allow_unused=True)
         finally:
             modes.set_mode("grad", previous[0])
             modes.set_mode("inference", previous[1])
@@ -69,7 +73,8 @@ class Recording:
         dummies, pulled = self.transpose
         if pulled:
             roots, given = [c for _, c in pulled], [tangents[at] for at, _ in pulled]
-            found = iter(gradients(roots, dummies, given, True, self.records(tangents), materialize_grads=True))
+            with passing(TRANSPOSING):
+                found = iter(gradients(roots, dummies, given, True, self.records(tangents), materialize_grads=True))
         else:
             found = map(functions.zeros_like, dummies)
         pushed: list[Any] = []
@@ -82,9 +87,14 @@ class Recording:
 
 
 def call_gradients(
-    outputs: Sequence[Tensor], handles: Sequence[Tensor], cotangents: Sequence[Any] | None, retain_graph: bool, create_graph: bool
+    call: Call,
+    outputs: Sequence[Tensor],
+    handles: Sequence[Tensor],
+    cotangents: Sequence[Any] | None,
+    retain_graph: bool,
+    create_graph: bool,
 ) -> list[Tensor]:
-    """The gradients by handles; zeros where the outputs do not depend on one."""
+    """The gradients by handles of a call; zeros where the outputs do not depend on one."""
     if not handles:
         return []
     pairs = list(zip(outputs, cotangents or [None] * len(outputs), strict=True))
@@ -92,4 +102,5 @@ def call_gradients(
     if not pairs:
         return [functions.zeros_like(handle) for handle in handles]
     given = None if cotangents is None else [g for _, g in pairs]
-    return list(gradients([y for y, _ in pairs], handles, given, retain_graph or create_graph, create_graph, materialize_grads=True))
+    with passing(call):
+        return list(gradients([y for y, _ in pairs], handles, given, retain_graph or create_graph, create_graph, materialize_grads=True))

@@ -154,7 +154,10 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     if mat2._a.dtype != kind:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(input.dtype)} and {type_name(mat2.dtype)}")
     if mat1._a.dtype != kind:
-        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {cpp_name(mat1.dtype)} != {cpp_name(mat2.dtype)}")
+        raise RuntimeError(
+            f"mat1 and mat2 must have the same dtype, but got {type_name(mat1.dtype)} and {type_name(mat2.dtype)}; convert one of them with "
+            ".to(dtype)"
+        )
     no_bool(mat1, "addmm_impl_cpu_")
     if beta != 1 or alpha != 1:
         _check_factors("addmm", kind, beta=beta, alpha=alpha)
