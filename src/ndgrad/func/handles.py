@@ -44,6 +44,10 @@ class Mark:
     def __init__(self) -> None:
         self.open = True
 
+    def is_passed(self) -> bool:
+        """Whether the backward that is running is of this call: its own, or one that its function has started."""
+        return nesting.passing is self or (nesting.passing is None and self.open)
+
 
 class Call(Inside):
     """One call of a function that is differentiated in reverse; a context manager around the function itself, which is recorded.
@@ -119,10 +123,6 @@ class Call(Inside):
         leaf = edge.variable if isinstance(edge, AccumulateGrad) else edge
         return leaf._owner is self.mark if isinstance(leaf, Tensor) else leaf.node_of().number >= self.start
 
-    def is_passed(self) -> bool:
-        """Whether the backward that is running is of this call: its own, or one that its function has started."""
-        return nesting.passing is self or (nesting.passing is None and self.mark.open)
-
     # ---------------------------------------------------------------- what is reached
     def leads_outside(self, tensors: Iterable[Tensor]) -> bool:
         """Whether tensors have a history that reaches anything besides one's own handles and those of transforms that are over."""
@@ -176,9 +176,9 @@ class Call(Inside):
 
 
 @contextmanager
-def passing(call: Any) -> Iterator[None]:
-    """While a backward is run for the sake of a call; hooks that belong to others are not called."""
-    around, nesting.passing = nesting.passing, call
+def passing(mark: Any) -> Iterator[None]:
+    """While a backward is run for the sake of a call, which has that mark; hooks that belong to others are not called."""
+    around, nesting.passing = nesting.passing, mark
     try:
         yield
     finally:
