@@ -48,7 +48,7 @@ new_tasks = draw_tasks(100)
 
 
 print("loss on new waves after 0, 1 and 10 steps:", *(f"{mean_loss_after(weights, new_tasks, count).item():.2f}" for count in (0, 1, 10)))
-for step in range(1, 301):
+for step in range(1, 201):
     gradients = grad(mean_loss_after)(weights, draw_tasks(TASKS))  # a gradient through gradients
     for name, slope in gradients.items():  # Adam
         means[name] = 0.9 * means[name] + 0.1 * slope

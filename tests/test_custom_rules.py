@@ -98,6 +98,37 @@ def test_under_vmap(f):
     assert torch.allclose(grad(lambda x: vmap(grad(f))(x).sum())(x), -torch.sin(x))
 
 
+def test_under_vmap_a_function_that_leaves_for_numpy_is_run_for_each_example():
+    @defvjp(lambda g, x, y: (g * torch.cos(x) * y, g * torch.sin(x)))
+    def wave(x, y):
+        seen.append(x.shape)
+        return torch.as_tensor(np.sin(x.numpy()) * y.numpy())
+
+    seen = []
+    x, y = vector(0.3, 0.8, 1.1), number(2.0)
+    assert torch.allclose(vmap(wave, in_dims=(0, None))(x, y), 2 * torch.sin(x)) and set(seen) == {()}
+    assert torch.allclose(vmap(grad(wave), in_dims=(0, None))(x, y), 2 * torch.cos(x))
+    assert torch.allclose(vmap(grad(grad(wave)), in_dims=(0, None))(x, y), -2 * torch.sin(x))
+    assert torch.allclose(grad(lambda y: vmap(wave, in_dims=(0, None))(x, y).sum())(y), torch.sin(x).sum())
+    assert torch.allclose(jvp(vmap(lambda x: wave(x, y)), (x,), (torch.ones_like(x),))[1], 2 * torch.cos(x))
+    pairs = vmap(vmap(wave, in_dims=(None, 0)), in_dims=(0, None))(x, vector(1.0, 5.0))
+    assert torch.allclose(pairs, torch.sin(x)[:, None] * vector(1.0, 5.0))
+    with pytest.raises(RuntimeError, match="inside vmap a tensor stands for many examples at once"):
+        vmap(wave, in_dims=(0, None))(x[:0], y)
+
+
+def test_under_vmap_other_errors_are_the_users():
+    @defvjp(lambda g: g)
+    def failing(x):
+        calls.append(x)
+        raise RuntimeError("my own")
+
+    calls = []
+    with pytest.raises(RuntimeError, match=r"^my own$"):
+        vmap(failing)(vector(1.0, 2.0))
+    assert len(calls) == 1
+
+
 @PRODUCTS
 def test_several_arguments_and_broadcasting(f):
     x, y = vector(1.0, 2.0, 3.0), number(2.0)

@@ -126,20 +126,11 @@ def test_states_of_several_models() -> None:
 
 
 def test_batch_norms_without_statistics() -> None:
-    class _BatchNorm(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.track_running_stats = True
-            for name in ("running_mean", "running_var", "num_batches_tracked"):
-                self.register_buffer(name, torch.zeros(3))
-
-    class BatchNorm1d(_BatchNorm):
-        pass
-
-    model = nn.Sequential(BatchNorm1d(), nn.Sequential(BatchNorm1d(), nn.Tanh()))
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Sequential(nn.BatchNorm1d(3), nn.Tanh()))
     assert replace_all_batch_norm_modules_(model) is model
     norm: Any = model[0]
     assert norm.running_mean is None and norm.running_var is None and not norm.track_running_stats and not dict(model.named_buffers())
+    assert torch.func.vmap(model, randomness="error")(torch.randn(2, 4, 3)).shape == (2, 4, 3)
 
 
 # ---------------------------------------------------------------- rearrange

@@ -75,6 +75,25 @@ def test_products_with_a_hessian() -> None:
     assert torch.allclose(by_x, torch.full_like(X, -4)) and torch.allclose(by_y, 2 * X.sum() * Y.flip(0))
 
 
+def test_operators_multiply_flat_vectors_and_matrices() -> None:
+    torch.manual_seed(0)
+    J, matrix = jacobian_product(curve, X), jacfwd(curve)(X)
+    t, columns = torch.randn(6, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+    assert torch.allclose(J @ t, matrix @ t) and torch.allclose(J @ columns, matrix @ columns)
+    for array in (t.numpy(), columns.numpy()):
+        found = J @ array
+        assert type(found) is np.ndarray
+        np.testing.assert_allclose(found, matrix.numpy() @ array, atol=1e-14)
+    assert torch.allclose(grad(lambda t: (J @ t).sum())(t), matrix.sum(0))
+    tree = hvp(lambda p: (p["a"] ** 2).sum() * p["b"].prod(), {"a": torch.ones(2, 1), "b": Y})
+    #     by a: -4, 0;  by a and b: 2 a (-2, 1);  by b and a: the same;  by b: 0 and 2 beside each other
+    expected = torch.tensor([[-4, 0, -4, 2], [0, -4, -4, 2], [-4, -4, 0, 2], [2, 2, 2, 0.0]])
+    assert torch.allclose(tree @ torch.eye(4), expected.double()) and (tree @ torch.ones(4)).tolist() == [-6, -6, -6, 6]
+    for wrong in (torch.ones(5), torch.ones(6, 2, 2), np.ones((3, 6)), 2.0):
+        with pytest.raises(ValueError, match="other must be a vector of 6 elements or a matrix with so many rows"):
+            J @ wrong
+
+
 def test_products_with_what_needs_no_other_history() -> None:
     w = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     H = hvp(lambda x: w * (x**4).sum(), X)

@@ -191,6 +191,8 @@ def test_conversion_keeps_the_parameters_and_converts_gradients():
         net.to(torch.int32)
     with pytest.raises(AssertionError, match="Torch not compiled with CUDA enabled"):
         net.cuda()
+    with pytest.raises(RuntimeError, match=r"Torch not compiled with META enabled.* its own weights are not looked at"):
+        net.to("meta")
     assert net.type(torch.float64).count.dtype == torch.float64
 
 

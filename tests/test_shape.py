@@ -112,6 +112,8 @@ REARRANGED = [
     (lambda x: x.rot90(3), lambda a: np.rot90(a, 3)),
     (lambda x: x.repeat(2, 1, 2), lambda a: np.tile(a, (2, 1, 2))),
     (lambda x: x.tile(2), lambda a: np.tile(a, 2)),
+    (lambda x: x[:1].broadcast_to(2, *x.shape), lambda a: np.broadcast_to(a[:1], (2, *a.shape))),
+    (lambda x: x[:1].broadcast_to(size=x.shape), lambda a: np.broadcast_to(a[:1], a.shape)),
     (lambda x: x.repeat_interleave(3, 1), lambda a: np.repeat(a, 3, 1)),
     (lambda x: x.repeat_interleave(2), lambda a: np.repeat(a, 2)),
     (lambda x: x.repeat_interleave(ndgrad.tensor([2, 0, 1]), 0), lambda a: np.repeat(a, [2, 0, 1], 0)),

@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_modules import module_db
 
-OURS = {name: kind for name, kind in vars(ndgrad.nn).items() if inspect.isclass(kind) and issubclass(kind, ndgrad.nn.Module)}
+OURS = {name: kind for name, kind in vars(ndgrad.nn.modules).items() if inspect.isclass(kind) and issubclass(kind, ndgrad.nn.Module)}
 INFOS = [info for info in module_db if info.name.removeprefix("nn.") in OURS]
 #: Modules that torch has no samples of; tests below make some.
 WITHOUT_SAMPLES = {

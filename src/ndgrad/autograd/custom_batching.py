@@ -46,7 +46,7 @@ def batched_forward(function: Any, level: BatchLevel, args: Sequence[Any], has_s
             f"generate_vmap_rule=True. {MORE}"
         )
     leaves, spec = tree_flatten(tuple(args))
-    pairs = [level.unbox(leaf) if isinstance(leaf, Tensor) else (leaf, False) for leaf in leaves]
+    pairs = [level.unbox(leaf) for leaf in leaves]
     given, flags = tree_unflatten([value for value, _ in pairs], spec), [flag for _, flag in pairs]
     with level.below():
         if True not in flags:
@@ -54,7 +54,7 @@ def batched_forward(function: Any, level: BatchLevel, args: Sequence[Any], has_s
         if overridden:
             dims = tree_unflatten([0 if flag else None for flag in flags], spec)
             return from_user(level, function.vmap(VmapInfo(level.size, level.randomness), dims, *given))
-        values = [level.unbox(value) if isinstance(value, Tensor) else (value, False) for value in args]
+        values = [level.unbox(value) for value in args]
         mapped = tuple(flag for _, flag in values)
         return boxed(level, generated(function).apply(level.size, level.randomness, mapped, *(value for value, _ in values)), True)
 
@@ -99,7 +99,7 @@ class ExampleContext:
         self._context, self._level = context, level
 
     def _lowered(self, tensors: Sequence[Any]) -> tuple[list[Any], tuple[bool, ...]]:
-        pairs = [self._level.unbox(each) if isinstance(each, Tensor) else (each, False) for each in tensors]
+        pairs = [self._level.unbox(each) for each in tensors]
         return [value for value, _ in pairs], tuple(flag for _, flag in pairs)
 
     def save_for_backward(self, *tensors: Any) -> None:
@@ -172,7 +172,7 @@ def generate(function: Any) -> Any:
     def forward(size: int, randomness: str, mapped: tuple[bool, ...], *args: Any) -> Any:
         level = BatchLevel(size, randomness)
         with observing(level):
-            result = function.forward(*(level.box(x) if flag else x for x, flag in zip(args, mapped, strict=True)))
+            result = function.forward(*level.boxes(args, mapped))
         return tuple(map(level.all_of, result)) if isinstance(result, tuple) else level.all_of(result)
 
     def setup_context(context: Any, inputs: Any, output: Any) -> None:
@@ -181,8 +181,7 @@ def generate(function: Any) -> Any:
         level = BatchLevel(size, randomness)
         with observing(level):
             user = ExampleContext(context, level)
-            given = tuple(level.box(x) if flag else x for x, flag in zip(args, mapped, strict=True))
-            function.setup_context(user, given, boxed(level, output, True))
+            function.setup_context(user, tuple(level.boxes(args, mapped)), boxed(level, output, True))
         context.shapes = tuple(x._a.shape[flag:] if isinstance(x, Tensor) else None for x, flag in zip(args, mapped, strict=True))
         context.of_user = {name: value for name, value in vars(user).items() if name not in ("_context", "_level")}
 
@@ -207,11 +206,8 @@ def generate(function: Any) -> Any:
 
     def jvp(context: Any, *tangents: Any) -> Any:
         def run(user: ExampleContext, level: BatchLevel) -> Any:
-            given = [
-                t if not isinstance(t, Tensor) else level.box(t) if flag else t
-                for t, flag in zip(tangents[LEADING:], context.mapped, strict=True)
-            ]
-            found = function.jvp(user, *given)
+            flags = [isinstance(t, Tensor) and flag for t, flag in zip(tangents[LEADING:], context.mapped, strict=True)]
+            found = function.jvp(user, *level.boxes(tangents[LEADING:], flags))
             with level.below():
                 found = found if isinstance(found, tuple) else (found,)
                 return tuple(level.all_of(t) if isinstance(t, Tensor) else t for t in found)

@@ -56,9 +56,10 @@ def value_at(value: Any, index: Index, shape: Shape) -> str | None:
     """The element of an operand that goes with the element at an index of something of this shape; None if that cannot be said."""
     if isinstance(value, (bool, int, float, complex)):
         return str(value)
-    array: Any = all_values(value)
-    if not isinstance(all_values(value), (np.ndarray, np.generic)) or not expands(array.shape, shape):
+    found = all_values(value)
+    if not isinstance(found, (np.ndarray, np.generic)) or not expands(found.shape, shape):
         return None
+    array: Any = found
     if type(value) is Batch and array.ndim != len(shape):
         return None  # its dims are the examples' and others, which have nothing in common with those of the index
     own = index[len(index) - array.ndim :]

@@ -61,7 +61,7 @@ class Level(Follower[Tensor]):
         whole = self.tangent(base)
         if whole is None:
             return None
-        with self.outside():
+        with self.below():
             part: Tensor = replay_steps(whole, record.steps)
         self.set_tangent(view, part)
         return part
@@ -87,7 +87,7 @@ class Level(Follower[Tensor]):
 
         What is not copied is written to where the dual is.
         """
-        with self.outside():
+        with self.below():
             dual: Tensor = tensor.view_as(tensor)
             if batch_of(tangent._a) is None and (tensor.stride() != tangent.stride() or memory_differs(tensor._a, tangent._a)):
                 laid_out = functions.empty_like(tensor.detach(), dtype=tangent.dtype)
@@ -112,7 +112,7 @@ class Level(Follower[Tensor]):
         if all(tangent is None for tangent in tangents):
             return
         outs: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
-        with self.outside():
+        with self.below():
             given = [in_dtype_of(x, payload) for x, payload in zip(operands, payloads, strict=True)]
             pushed = push_any(primitive, given, tangents, params, result)
         for out, tangent in zip(outs, pushed if isinstance(result, tuple) else (pushed,), strict=True):
@@ -123,7 +123,7 @@ class Level(Follower[Tensor]):
     def stands_in(self, tensor: Any, stand_in: Any) -> None:
         tangent = self.tangent(tensor)
         if tangent is not None:  # a copy, as the stand-in is: the tangent itself will be written to
-            with self.outside():
+            with self.below():
                 self.set_tangent(stand_in, tangent.clone())
 
     def continues(self, tensor: Any, other: Any, change: Callable[[Any], Any]) -> None:
@@ -136,7 +136,7 @@ class Level(Follower[Tensor]):
         own, new = self.tangent(tensor), self.tangent(out)
         if own is None and new is None:
             return
-        with self.outside():
+        with self.below():
             if own is None:
                 own = self.tangent_to_write(tensor)
             if new is None:
@@ -163,7 +163,7 @@ class Level(Follower[Tensor]):
         base = tensor if view is None else view.base
         tangent = self.tangent(base)
         if tangent is None:
-            tangent = functions.zeros_like(wrap(base._a))
+            tangent = functions.zeros_like(base)
             self.set_tangent(base, tangent)
             self.moved[id(base)] = weakref.ref(base)
         if view is not None:
@@ -183,7 +183,7 @@ class Level(Follower[Tensor]):
             return
         if context.node_of().materializes:
             tangents = [zero_if_missing(value, tangent) for value, tangent in zip(args, tangents, strict=True)]
-        with self.outside():
+        with self.below():
             given = context.apply_jvp(*tangents)
         found = given if isinstance(given, tuple) else (given,)
         outs: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
@@ -235,7 +235,7 @@ def zero_if_missing(value: Any, tangent: Tensor | None) -> Tensor | None:
     """The tangent of an argument, where it can have one: zeros if it has none."""
     if tangent is not None or not isinstance(value, Tensor) or value._a.dtype.kind not in "fc":
         return tangent
-    zeros: Tensor = functions.zeros_like(wrap(value._a))
+    zeros: Tensor = functions.zeros_like(value)
     return zeros
 
 

@@ -1,17 +1,15 @@
-"""Observers that follow tensors by identity: what forward mode and Taylor mode share.
+"""Observers that follow tensors by identity: what forward mode, Taylor mode and sparsity patterns share.
 
-A follower knows something of a tensor (its tangent, its power series) and works out the same for whatever is computed of it. It forgets a
-tensor that dies, and finds again what nodes have saved, so that it can follow a backward as well.
+A follower knows something of a tensor (its tangent, its power series, its pattern) and works out the same for whatever is computed of it.
+It forgets a tensor that dies, and finds again what nodes have saved, so that it can follow a backward as well.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
-from ndgrad.base import modes
 from ndgrad.core.node import Node
 from ndgrad.core.observers import Observer
 from ndgrad.core.primitive import Primitive
@@ -49,16 +47,6 @@ class Follower(Observer, Generic[Known]):
         """Whether anything that is known of a tensor has been recorded."""
         raise NotImplementedError
 
-    @contextmanager
-    def outside(self) -> Iterator[None]:
-        """While only those watch who entered before this follower."""
-        mode = modes.current()
-        modes.install(mode.observed_by(mode.observers.index(self)))
-        try:
-            yield
-        finally:
-            modes.install(mode)
-
     def note_residuals(self, primitive: Primitive, operands: Sequence[Any], outs: tuple[Any, ...]) -> None:
         """Remember the same of what the node of an operation has saved, for a backward that is to be followed."""
         made = outs[0]._node
@@ -69,9 +57,13 @@ class Follower(Observer, Generic[Known]):
             return
         for index, (is_output, position) in enumerate(primitive.sources):
             source = outs[position] if is_output else operands[position]
-            known = self.find(source) if isinstance(source, Tensor) else None
+            known = self.of_residual(source)
             if known is not None:
                 self.residuals.setdefault(node, {})[index] = known
+
+    def of_residual(self, source: Any) -> Known | None:
+        """What is known of a tensor that a node has saved, if it is one."""
+        return self.find(source) if isinstance(source, Tensor) else None
 
     def restored(self, node: Any, index: int, tensor: Any) -> None:
         saved = self.residuals.get(node)

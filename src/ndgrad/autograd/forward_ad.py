@@ -114,6 +114,6 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
         return UnpackedDualTensor(tensor, None)
     if not isinstance(tensor, Tensor):
         raise TypeError(f"unpack_dual(): expected a Tensor, but got {type(tensor).__name__}")
-    with found.outside():
+    with found.below():
         primal = tensor.view_as(tensor)
     return UnpackedDualTensor(primal, found.tangent(tensor))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
-
 from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.grad_mode import enable_grad
 from ndgrad.autograd.gradients import grad
-from ndgrad.autograd.rows import at_once, jacobian_rows
+from ndgrad.autograd.rows import jacobian_rows, unit_vectors
+from ndgrad.core.batching import at_once
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.ops import ops as functions
 
@@ -373,12 +372,7 @@ def gradients(outputs: Sequence[Tensor | None], inputs: Sequence[Tensor], cotang
 
 
 def zeros_for_none(found: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor]:
-    return [zeros(x) if gradient is None else gradient for gradient, x in zip(found, like, strict=True)]
-
-
-def zeros(like: Tensor) -> Tensor:
-    """Zeros in a tensor's shape and dtype; inside `vmap` the same for all examples."""
-    return wrap(np.zeros(like._a.shape, like._a.dtype))
+    return [functions.zeros_like(x) if gradient is None else gradient for gradient, x in zip(found, like, strict=True)]
 
 
 def block_by_rows(number: int, out: Tensor, inputs: Sequence[Tensor], create_graph: bool, strict: bool) -> list[Tensor]:
@@ -429,23 +423,16 @@ def blocks_at_once(outputs: Sequence[Tensor], inputs: Sequence[Tensor], create_g
         found = grad(outs, inputs, given, create_graph=create_graph, allow_unused=True, is_grads_batched=True)
     columns = []
     for rows, x in zip(found, inputs, strict=True):
-        rows = zeros(x).expand((sum(sizes), *x._a.shape)) if rows is None else rows
+        rows = functions.zeros_like(x).expand((sum(sizes), *x._a.shape)) if rows is None else rows
         columns.append([block.reshape(out.size() + x.size()) for block, out in zip(rows.split(sizes), outputs, strict=True)])
     return [[column[number] for column in columns] for number in range(len(outputs))]
 
 
 def standard_basis(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """For each tensor what it has of the unit vectors of all of them together, which are the first dim."""
+    """All unit vectors of the space of these tensors' elements, of which there must be some tensors."""
     if not tensors:
         raise AssertionError("Expected at least one tensor. There is nothing to differentiate by, or nothing to be differentiated.")
-    total, start = sum(x._a.size for x in tensors), 0
-    found = []
-    for x in tensors:
-        array = np.zeros((total, x._a.size), x._a.dtype)
-        np.fill_diagonal(array[start:], 1)
-        found.append(wrap(array.reshape((total, *x._a.shape))))
-        start += x._a.size
-    return found
+    return unit_vectors(tensors, 0, sum(x._a.size for x in tensors))
 
 
 def forward_jacobian(func: Callable[..., Any], inputs: Any) -> Any:
@@ -459,7 +446,7 @@ def forward_jacobian(func: Callable[..., Any], inputs: Any) -> Any:
             outputs = several(func(*duals), RESULTS, "jacobian")
             unpacked = [unpack_dual(out) for out in outputs.tensors]
         returned[:] = [Several(tuple(primal for primal, _ in unpacked), outputs.is_tuple)]
-        return tuple(zeros(primal) if tangent is None else tangent for primal, tangent in unpacked)
+        return tuple(functions.zeros_like(primal) if tangent is None else tangent for primal, tangent in unpacked)
 
     columns = at_once(push, standard_basis(given.tensors))
     sizes = [x._a.size for x in given.tensors]

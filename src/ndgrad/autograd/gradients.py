@@ -18,12 +18,13 @@ from ndgrad.base.naming import name_in_program
 from ndgrad.base.nesting import nesting, refuse_backward
 from ndgrad.base.size import as_size
 from ndgrad.base.types import Shape
-from ndgrad.core.batching import BatchLevel
+from ndgrad.core.batching import at_once
 from ndgrad.core.cuts import in_words, latest, recent_in_words
 from ndgrad.core.node import AccumulateGrad, Node, Port, edge_of, tick
-from ndgrad.core.observers import follows_tensors, observing
+from ndgrad.core.observers import follows_tensors
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
+from ndgrad.ops import ops as functions
 
 
 def backward(
@@ -170,7 +171,7 @@ def grad(
         elif materialize_grads and isinstance(target, GradientEdge):
             raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
         elif materialize_grads:
-            results.append(wrap(np.zeros(target._a.shape, target._a.dtype)))
+            results.append(functions.zeros_like(target))
         elif allow_unused:
             results.append(None)
         else:
@@ -230,13 +231,14 @@ def batched(
                 "remaining dimensions are expected to match the shape of corresponding output, but a mismatch was detected: "
                 f"grad_output[{position}] has a shape of {g.shape} and output[{position}] has a shape of {root.shape}."
             )
-    level = BatchLevel(sizes.pop())
-    with observing(level):
-        cotangents = [level.box(g) for g in given]
+    named = isinstance(inputs, Mapping)
+
+    def one(*cotangents: Tensor) -> tuple[Tensor | None, ...]:
         found = grad(roots, inputs, cotangents, retain_graph, create_graph, True, allow_unused, False, materialize_grads)
-    rows = found.values() if isinstance(found, dict) else found
-    stacked = [None if row is None else level.all_of(row) for row in rows]
-    return dict(zip(inputs, stacked, strict=True)) if isinstance(found, dict) else tuple(stacked)
+        return tuple(found.values()) if named else found
+
+    stacked = at_once(one, given)
+    return dict(zip(inputs, stacked, strict=True)) if named else tuple(stacked)
 
 
 def as_tensors(value: Any) -> list[Any]:

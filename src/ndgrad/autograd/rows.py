@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -21,10 +22,9 @@ from ndgrad.autograd.gradients import check_scalar, grad
 from ndgrad.base import modes
 from ndgrad.base.quiet import Quiet
 from ndgrad.base.types import Array, Payload
-from ndgrad.core.batching import BatchLevel
+from ndgrad.core.batching import BatchLevel, at_once
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, Port, edge_of
-from ndgrad.core.observers import observing
 from ndgrad.core.packing import pull_packed
 from ndgrad.core.primitive import Primitive
 from ndgrad.core.tensor import Tensor, wrap
@@ -54,12 +54,15 @@ def jacobian_rows(out: Tensor, inputs: Sequence[Tensor], create_graph: bool) -> 
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def at_once(function: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tensor]) -> list[Tensor]:
-    """What a function gives for each index of the first dim of all the tensors, computed for all of them together."""
-    level = BatchLevel(tensors[0]._a.shape[0])
-    with observing(level):
-        found = function(*[level.box(x) for x in tensors])
-    return [level.all_of(x) for x in found]
+def unit_vectors(tensors: Sequence[Tensor], start: int, stop: int) -> list[Tensor]:
+    """For each tensor its part of the unit vectors with the numbers from `start` to `stop`, in the space of all elements together."""
+    found: list[Tensor] = []
+    first = 0
+    for tensor in tensors:
+        payload = tensor._a
+        found.append(wrap(np.eye(stop - start, payload.size, start - first, dtype=payload.dtype).reshape(stop - start, *payload.shape)))
+        first += payload.size
+    return found
 
 
 class NoRule(Exception):
@@ -82,13 +85,9 @@ def batched_rows(out: Tensor, inputs: Sequence[Tensor], widest: int) -> list[Arr
     found: list[Any] = [None] * len(inputs)
     for start in range(0, payload.size, together):
         count = min(together, payload.size - start)
-        basis = np.zeros((count, payload.size), payload.dtype)
-        np.fill_diagonal(basis[:, start:], 1)
-        level = Rows(count)
+        (basis,) = unit_vectors((out,), start, start + count)
         try:
-            with observing(level):
-                cotangent = level.box(wrap(basis.reshape((count, *payload.shape))))
-                chunk = grad((out,), tuple(inputs), (cotangent,), retain_graph=True, allow_unused=True)
+            chunk = at_once(partial(rows_of, out, inputs), (basis,), Rows)
         except NoRule:
             return None
         for position, (rows, x) in enumerate(zip(chunk, inputs, strict=True)):
@@ -96,7 +95,12 @@ def batched_rows(out: Tensor, inputs: Sequence[Tensor], widest: int) -> list[Arr
                 continue
             if found[position] is None:
                 found[position] = np.zeros((payload.size, *x._a.shape), x._a.dtype)
-            found[position][start : start + count] = level.all_of(rows)._a
+            found[position][start : start + count] = rows._a
+    return found
+
+
+def rows_of(out: Tensor, inputs: Sequence[Tensor], cotangent: Tensor) -> tuple[Tensor | None, ...]:
+    found: tuple[Tensor | None, ...] = grad((out,), tuple(inputs), (cotangent,), retain_graph=True, allow_unused=True)
     return found
 
 

@@ -70,9 +70,10 @@ def check_device(spec: Any) -> None:
     found = device(spec)
     if found.type != "cpu":
         refused = AssertionError if found.type == "cuda" else RuntimeError  # PyTorch's own type for the one that everybody asks for
+        hint = ". A module for functional_call need not be there: its own weights are not looked at" if found.type == "meta" else ""
         raise refused(
             f"Torch not compiled with {found.type.upper()} enabled: device '{found}' was asked for, but ndgrad computes on the CPU alone; "
-            "write device='cpu' or leave the argument out"
+            f"write device='cpu' or leave the argument out{hint}"
         )
     if found.index not in (None, 0):
         raise RuntimeError(f"CPU device index must be -1 or zero, got {found.index}")

@@ -23,6 +23,17 @@ class Nesting(threading.local):
 
 nesting = Nesting()
 
+class Inside:
+    """While a transformed function runs."""
+
+    def __enter__(self) -> Any:
+        nesting.depth += 1
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        nesting.depth -= 1
+
+
 INSTEAD = (
     "inside of a function being transformed by a functorch transform. This is unsupported, please attempt to use the functorch transforms "
     "(e.g. grad, vjp, jacrev, jacfwd, hessian) or call"

@@ -160,6 +160,11 @@ def varies(payload: Any) -> bool:
     return type(payload) is Batch and (payload.mapped or varies(payload.value._a))
 
 
+def asks_for_values(error: Exception) -> bool:
+    """Whether an error says that somebody wanted to look at the values of one example."""
+    return error.args in ((ITEM,), (CONTROL_FLOW,), (NO_STORAGE,))
+
+
 def batch_of(payload: Any) -> Batch | None:
     """The payload itself, where it stands for the examples of a `vmap`."""
     return payload if type(payload) is Batch else None

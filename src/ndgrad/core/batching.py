@@ -11,26 +11,24 @@ from __future__ import annotations
 
 import warnings
 from _thread import get_ident
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from ndgrad.base import modes
-from ndgrad.base.dtypes import FLOATING, get_default_dtype
 from ndgrad.core.batches import ESCAPED, Batch, batch_of, deepest
-from ndgrad.core.observers import Observer, observed_run
+from ndgrad.core.observers import Observer, observed_run, observing
 from ndgrad.core.packing import pack_residuals
 from ndgrad.core.primitive import (
     ELEMENTWISE,
-    FLOAT,
     KEEP,
     NONDIFFERENTIABLE,
     Primitive,
+    computing_dtype,
     output,
     record,
     recorded,
-    result_dtype,
 )
 from ndgrad.core.tensor import INFERENCE, Tensor, wrap
 
@@ -71,20 +69,14 @@ class BatchLevel(Observer):
         batch = batch_of(tensor._a)
         return batch if batch is not None and batch.level is self else None
 
-    def unbox(self, tensor: Tensor) -> tuple[Tensor, bool]:
-        """The tensor of the level below that this one stands for, and whether its first dim is the examples'."""
-        batch = self.owned(tensor)
-        return (tensor, False) if batch is None else (batch.value, batch.mapped)
+    def boxes(self, values: Iterable[Any], mapped: Iterable[bool]) -> list[Any]:
+        """The same of several values of which some are `mapped`; the others stay as they are."""
+        return [self.box(value) if flag else value for value, flag in zip(values, mapped, strict=True)]
 
-    @contextmanager
-    def below(self) -> Iterator[None]:
-        """While only those watch who entered before this level."""
-        mode = modes.current()
-        modes.install(mode.observed_by(mode.observers.index(self)))
-        try:
-            yield
-        finally:
-            modes.install(mode)
+    def unbox(self, value: Any) -> tuple[Any, bool]:
+        """The tensor of the level below that a tensor stands for, and whether its first dim is the examples'; anything else as it is."""
+        payload: Any = value._a if isinstance(value, Tensor) else None
+        return (payload.value, payload.mapped) if type(payload) is Batch and payload.level is self else (value, False)
 
     def above(self) -> tuple[Observer, ...]:
         """Those who have entered after this level."""
@@ -104,7 +96,7 @@ class BatchLevel(Observer):
         with self.below():
             value = payload.value if type(payload) is Batch and payload.level is self else wrap(payload)
             if batch.mapped and type(payload) is Batch and payload.level is self and payload.mapped:
-                value = lined_up(value, payload.ndim, batch.ndim)
+                value = lined_up(value, batch.ndim)
             batch.value.copy_(value)
 
     # ---------------------------------------------------------------- operations
@@ -166,9 +158,7 @@ class BatchLevel(Observer):
 
     def converted(self, primitive: Primitive, given: Any, mode: modes.Modes) -> list[Any]:
         """The operands in their common dtype by the shapes of single examples: those of all examples might give another."""
-        wanted = result_dtype(given)
-        if primitive.policy == FLOAT and wanted.category < FLOATING:
-            wanted = get_default_dtype()
+        wanted = computing_dtype(primitive, given)
         found: list[Any] = []
         self.descend(mode)
         try:
@@ -190,13 +180,9 @@ class BatchLevel(Observer):
         values: list[Any] = []
         mapped: list[bool] = []
         for x in operands:
-            payload: Any = x._a if isinstance(x, Tensor) else None
-            if type(payload) is Batch and payload.level is self:
-                values.append(payload.value)
-                mapped.append(payload.mapped)
-            else:
-                values.append(x)
-                mapped.append(False)
+            value, flag = self.unbox(x)
+            values.append(value)
+            mapped.append(flag)
         some = True in mapped
         self.descend(mode)
         try:
@@ -249,9 +235,8 @@ class BatchLevel(Observer):
 
     def composed(self, function: Callable[..., Any], operands: Sequence[Any], mapped: Sequence[bool]) -> Any:
         """What a function of single examples gives for all of them: the rule of an operation that can be said by others."""
-        boxed = [self.box(x) if flag else x for x, flag in zip(operands, mapped, strict=True)]
         with self.inside():
-            result = function(*boxed)
+            result = function(*self.boxes(operands, mapped))
         return tuple(self.all_of(one) for one in result) if isinstance(result, tuple) else self.all_of(result)
 
     def all_of(self, tensor: Tensor) -> Tensor:
@@ -294,6 +279,16 @@ class BatchLevel(Observer):
         return tuple(recorded.stack_tensors(list(column), dim=0) for column in zip(*rows, strict=True))
 
 
+def at_once(
+    function: Callable[..., Sequence[Tensor | None]], tensors: Sequence[Tensor], kind: type[BatchLevel] = BatchLevel
+) -> list[Any]:
+    """What a function gives for each index of the first dim of all the tensors, computed for all of them together; None stays None."""
+    level = kind(tensors[0]._a.shape[0])
+    with observing(level):
+        found = function(*map(level.box, tensors))
+    return [None if x is None else level.all_of(x) for x in found]
+
+
 #: The primitives that a warning has said to be slow.
 warned: set[str] = set()
 
@@ -311,12 +306,11 @@ def shifted_dim(dim: int) -> int:
     return dim + 1 if dim >= 0 else dim
 
 
-def lined_up(value: Tensor, rank: int, wanted: int) -> Tensor:
-    """A tensor with dims of size 1 behind the examples' dim, so that it broadcasts as one example of `rank` dims would."""
-    if rank == wanted:
-        return value
+def lined_up(value: Tensor, rank: int) -> Tensor:
+    """A tensor with dims of size 1 behind the examples' dim, so that an example has `rank` dims and broadcasts as it would alone."""
     shape = value._a.shape
-    return recorded.reshape_to(value, shape=(shape[0], *(1,) * (wanted - rank), *shape[1:]))
+    missing = rank + 1 - len(shape)
+    return recorded.reshape_to(value, shape=(shape[0], *(1,) * missing, *shape[1:])) if missing else value
 
 
 def aligned(function: Callable[..., Any], values: list[Any], mapped: list[bool], params: dict[str, Any]) -> Any:
@@ -327,7 +321,7 @@ def aligned(function: Callable[..., Any], values: list[Any], mapped: list[bool],
     rank = max(ranks)
     for position, own in enumerate(ranks):
         if own != rank and mapped[position]:
-            values[position] = lined_up(values[position], own, rank)
+            values[position] = lined_up(values[position], rank)
     return function(*values, **params)
 
 

@@ -19,7 +19,7 @@ from ndgrad.base.shapes import is_dense
 from ndgrad.core.batches import Batch, batch_of, holds
 from ndgrad.core.freed import Freed
 from ndgrad.core.node import Node, backward_name, edge_of, entered, keep_retained
-from ndgrad.core.observers import Observer, announce, follows_tensors
+from ndgrad.core.observers import Observer, announce, follows_tensors, unchanged
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, mark_modified, plain, wrap
 from ndgrad.core.views import DEFAULT, replay_steps, write_through
@@ -167,13 +167,8 @@ def check_writable(target: Tensor, shape: tuple[int, ...], kind: Any, name: str)
             raise RuntimeError(f"{name}: the tensor's memory is read-only (it came from a read-only NumPy array); clone() the tensor first")
 
 
-#: How PyTorch calls in-place operations that it refuses inside `vmap`: some by their name, some arithmetic, all others `aten::name_`.
-REFUSED_BY_NAME = frozenset({"fill_", "index_add_", "index_fill_", "index_put_", "scatter_add_", "scatter_reduce_"})
-ARITHMETIC = frozenset(
-    {"add_", "sub_", "mul_", "div_", "multiply_", "divide_", "true_divide_", "copy_", "masked_fill_", "clamp_min_", "clamp_max_", "zero_"}
-    | {"logical_and_", "logical_or_", "logical_xor_", "bitwise_and_", "bitwise_or_", "bitwise_xor_", "gcd_", "lcm_", "atan2_", "arctan2_"}
-    | {"copysign_", "bitwise_left_shift_", "bitwise_right_shift_"}
-)
+#: How PyTorch calls in-place operations that it refuses inside `vmap`, by their names here; filled by `ndgrad.ops`.
+refused_as: dict[str, str] = {}
 
 
 def in_level_of(target: Tensor, out: Tensor) -> Tensor:
@@ -199,18 +194,12 @@ def in_level_of(target: Tensor, out: Tensor) -> Tensor:
     return in_level_of(target, batch.value)
 
 
-def unchanged(known: Any) -> Any:
-    return known
-
-
 def check_examples(memory: Any, payload: Any, name: str) -> None:
     """Refuse to write what differs between the examples of a `vmap` into memory that they have in common."""
     if holds(memory, payload):
         return
-    if name == "__setitem__":
-        name = "index_put_"
-    called, where = "inplace arithmetic" if name in ARITHMETIC else name, "in a vmap"
-    if name not in ARITHMETIC and name not in REFUSED_BY_NAME:
+    called, where = refused_as.get(name), "in a vmap"
+    if called is None:
         called, where = f"aten::{name}", f"at level {payload.level.depth}"
     raise RuntimeError(
         f"vmap: {called}(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has more elements "

@@ -29,6 +29,16 @@ class Observer:
     #: Whether it is a call of `vmap`, which is not to be left out: the tensors of its examples need it.
     batches = False
 
+    @contextmanager
+    def below(self) -> Iterator[None]:
+        """While only those watch who entered before this one."""
+        mode = modes.current()
+        modes.install(mode.observed_by(mode.observers.index(self)))
+        try:
+            yield
+        finally:
+            modes.install(mode)
+
     def apply_quickly(self, primitive: Any, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """The output of an operation, or NotImplemented to have it run as any other."""
         return NotImplemented
@@ -153,6 +163,11 @@ def announce(event: Callable[Concatenate[Any, What], object], *what: What.args, 
     """Tell this thread's observers of something: `announce(Observer.overwrites, tensor)`."""
     for observer in modes.current().observers:
         getattr(observer, event.__name__)(*what, **others)
+
+
+def unchanged(known: Any) -> Any:
+    """The `change` of `continues` where what is known fits as it is."""
+    return known
 
 
 def follows_tensors() -> bool:

@@ -142,7 +142,7 @@ class Primitive:
             names = [] if rule is None else list(parameters(rule)[0][first:])
             names_of.append(names)
             for name in names:
-                is_residual = name in self.operands or (name.startswith("out") and (name == "out" or name[3:].isdigit()))
+                is_residual = name in self.operands or output_number(name) is not None
                 known = residuals if is_residual else facts
                 if not is_residual and name not in self.params and name.rpartition("_")[0] not in self.operands:
                     raise TypeError(f"{self.name}: a rule asks for '{name}', which is no operand, output, parameter or fact of it")
@@ -151,7 +151,7 @@ class Primitive:
         self.residuals = tuple(residuals)
         # where each residual comes from: (whether it is an output, the number of the output or of the operand)
         self.sources = tuple(
-            (False, self.operands.index(name)) if name in self.operands else (True, int(name[3:] or 0)) for name in residuals
+            (False, self.operands.index(name)) if name in self.operands else (True, output_number(name) or 0) for name in residuals
         )
         self.facts = tuple(f for f in facts if f not in self.params)
         split = ((fact, *fact.rpartition("_")[::2]) for fact in self.facts)
@@ -237,6 +237,13 @@ def parameters(function: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     code = unwrap(function).__code__
     first, last = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
     return code.co_varnames[:first], code.co_varnames[first:last]
+
+
+def output_number(name: str) -> int | None:
+    """Which output a rule asks for by a name: `out` where there is one, `out0`, `out1`... where there are several; None if by another."""
+    if name == "out":
+        return 0
+    return int(name[3:]) if name.startswith("out") and name[3:].isdigit() else None
 
 
 def apply(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -430,12 +437,15 @@ def result_dtype(values: Sequence[Any]) -> dtype:
     return combine(dims, zero_dim, numbers)
 
 
-def convert(primitive: Primitive, operands: Sequence[Any], payloads: list[Any]) -> list[Any]:
-    """The payloads in the dtype that the primitive computes in."""
+def computing_dtype(primitive: Primitive, operands: Sequence[Any]) -> dtype:
+    """The dtype that the primitive computes in, if it is not KEEP."""
     wanted = result_dtype(operands)
-    if primitive.policy == FLOAT and wanted.category < FLOATING:
-        wanted = get_default_dtype()
-    target = numpy_dtype(wanted)
+    return get_default_dtype() if primitive.policy == FLOAT and wanted.category < FLOATING else wanted
+
+
+def convert(primitive: Primitive, operands: Sequence[Any], payloads: list[Any]) -> list[Any]:
+    """The payloads in that dtype."""
+    target = numpy_dtype(computing_dtype(primitive, operands))
     converted: list[Any] = []
     for payload in payloads:
         if payload is None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ndgrad.base.dtypes import from_numpy_dtype
-from ndgrad.core.primitive import ELEMENTWISE, LINEAR, MULTILINEAR, NONDIFFERENTIABLE, Primitive, raw, recorded
+from ndgrad.core.primitive import ELEMENTWISE, LINEAR, MULTILINEAR, NONDIFFERENTIABLE, Primitive, output_number, raw, recorded
 from ndgrad.core.tensor import Tensor
 
 #: `(primitive, operands, tangents, params, out) -> tangents of the outputs`, for a primitive that has a vjp only.
@@ -135,8 +135,9 @@ def source_of(primitive: Primitive, name: str) -> Source:
         return "operands" if primitive.variadic else "operand", primitive.operands.index(name), name
     if name == "out":
         return "out", None, name
-    if name.startswith("out") and name[3:].isdigit():
-        return "output", int(name[3:]), name
+    number = output_number(name)
+    if number is not None:
+        return "output", number, name
     operand, _, what = name.rpartition("_")
     return "facts" if primitive.variadic else "fact", primitive.operands.index(operand), what
 

@@ -71,11 +71,6 @@ def map_aux(function: Callable[[Tensor], Tensor], aux: Any) -> Any:
     return tree_map(function, aux)
 
 
-def unchanged(value: Any) -> Any:
-    """The function for `map_aux` where nothing is to be changed."""
-    return value
-
-
 def tensor_outputs(output: Any, name: str) -> tuple[list[Tensor], TreeSpec]:
     """The leaves of what a function returned, of which there must be some, all of them tensors; and its structure."""
     leaves, spec = tree_flatten(output)

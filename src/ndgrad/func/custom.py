@@ -8,9 +8,11 @@ A rule's first parameter is what it maps, and the names of the others say what i
 
 Either follows from the other by transposition; a function may be given both. Rules written with operations of ndgrad can be differentiated
 again. The function itself may do what it likes, and of its other tensors, those that it is not given as arguments, nothing is known.
+Inside `vmap`, one that asks for values (for NumPy, say) is run for one example after the other.
 
-A call becomes one operation, made for it: its operands are the tensors among the arguments, and what it is told beside, its `Call`, has
-the function, the rules and all that is no tensor. So whatever treats operations treats these: recording, forward and Taylor mode, `vmap`.
+A call becomes one operation, made for it: its operands are the tensors among the arguments, and what it is told beside, its `RuledCall`,
+has the function, the rules and all that is no tensor. So whatever treats operations treats these: recording, forward and Taylor mode,
+`vmap`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from ndgrad.autograd.gradients import grad as gradients
 from ndgrad.base import modes
 from ndgrad.base.shapes import broadcast_shapes
 from ndgrad.base.trees import TreeSpec, tree_flatten, tree_unflatten
-from ndgrad.core.primitive import GENERAL, Primitive, raw
+from ndgrad.core.batches import asks_for_values, batch_of, deepest
+from ndgrad.core.primitive import GENERAL, Primitive, raw, recorded
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 from ndgrad.func.arguments import named_after, tensor_outputs
 
@@ -112,7 +115,7 @@ class Rules:
         return call.output(call(*[leaf for leaf in leaves if isinstance(leaf, Tensor)]))
 
 
-class Call:
+class RuledCall:
     """One call on tensors: `run`, `pull` and `push` take and give lists of tensors; `pull` and `push` find None where they did not ask."""
 
     name: str
@@ -156,7 +159,7 @@ def apart(y: Tensor, xs: Sequence[Tensor]) -> Tensor:
     return wrap(array.copy()) if shares else y
 
 
-class FunctionCall(Call):
+class FunctionCall(RuledCall):
     """A call of the user's function."""
 
     def __init__(self, rules: Rules, bound: inspect.BoundArguments) -> None:
@@ -192,6 +195,15 @@ class FunctionCall(Call):
         return tree_unflatten(leaves, self.out_spec)
 
     def run(self, xs: Sequence[Tensor]) -> list[Tensor]:
+        try:
+            return self.evaluated(xs)
+        except RuntimeError as error:
+            level = deepest(x._a for x in xs)
+            if not asks_for_values(error) or level is None or not level.size:
+                raise
+        return list(example_by_example(lambda xs: tuple(self.evaluated(xs)), xs))
+
+    def evaluated(self, xs: Sequence[Tensor]) -> list[Tensor]:
         self.bound.arguments.update({name: self.argument(name, xs) for name in self.parts})
         try:
             output = self.rules.function(*self.bound.args, **self.bound.kwargs)
@@ -241,10 +253,10 @@ class FunctionCall(Call):
         return leaves
 
 
-class BatchedCall(Call):
+class BatchedCall(RuledCall):
     """The call for all examples of a `vmap`, on tensors of the level below."""
 
-    def __init__(self, call: Call, level: Any, mapped: Sequence[bool]) -> None:
+    def __init__(self, call: RuledCall, level: Any, mapped: Sequence[bool]) -> None:
         self.call, self.level, self.mapped, self.name = call, level, list(mapped), call.name
         self.pulls, self.pushes = call.pulls, call.pushes
 
@@ -281,6 +293,21 @@ class BatchedCall(Call):
         return [by_place.get(at) for at in range(len(outs))]
 
 
+def example_by_example(function: Callable[[Sequence[Tensor]], tuple[Tensor, ...]], xs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The results of a function that looks at values, inside `vmap` for one example after the other."""
+    payloads = [x._a for x in xs]
+    if all(batch_of(payload) is None for payload in payloads):
+        return function(xs)
+    level = deepest(payloads)
+    pairs = [level.unbox(x) for x in xs]
+    with level.below():
+        rows: list[Sequence[Tensor]] = []
+        for index in range(level.size):
+            rows.append(example_by_example(function, [value.select(0, index) if mapped else value for value, mapped in pairs]))
+        columns = [recorded.stack_tensors(list(column), dim=0) for column in zip(*rows, strict=True)]
+    return tuple(level.box(column) for column in columns)
+
+
 # ---------------------------------------------------------------- the operation
 Asked = tuple[tuple[int, ...], bool] | None
 
@@ -295,12 +322,12 @@ def operation(name: str, operands: int, outputs: int, pulls: Asked, pushes: Aske
         places, outs = asked or ((), False)
         return [*(names[at] for at in sorted(set(places))), *(out_names if outs else []), "call"]
 
-    def sorted_out(asked: Asked, values: Sequence[Any]) -> tuple[list[Any], list[Any], Call]:
+    def sorted_out(asked: Asked, values: Sequence[Any]) -> tuple[list[Any], list[Any], RuledCall]:
         """What a rule was given: by operand, by output, and the call."""
         known = dict(zip(wanted(asked), values, strict=True))
         return [known.get(each) for each in names], [known.get(each) for each in out_names], known["call"]
 
-    def kernel(*xs: Any, call: Call) -> Any:
+    def kernel(*xs: Any, call: RuledCall) -> Any:
         payloads = tuple(y._a for y in call.results)
         return payloads if outputs != 1 else payloads[0]
 
@@ -324,7 +351,7 @@ def operation(name: str, operands: int, outputs: int, pulls: Asked, pushes: Aske
         found = tuple(as_given(xp, t) for t in call.push(ts, xs, outs))
         return found if outputs != 1 else found[0]
 
-    def batch(level: Any, mapped: Sequence[bool], *values: Any, call: Call) -> Any:
+    def batch(level: Any, mapped: Sequence[bool], *values: Any, call: RuledCall) -> Any:
         found = BatchedCall(call, level, mapped)(*values)
         return found if outputs != 1 else found[0]
 
@@ -350,7 +377,7 @@ def zeros_for(like: tuple[Any, Any]) -> Tensor | None:
     return wrap(np.zeros(*like)) if like[1].kind in "fc" else None
 
 
-def check_shapes(cotangents: Sequence[Tensor | None], call: Call) -> None:
+def check_shapes(cotangents: Sequence[Tensor | None], call: RuledCall) -> None:
     """Refuse a cotangent that has not the shape of its operand, and cannot be summed to it either."""
     for c, (shape, _) in zip(cotangents, call.given_like, strict=True):
         if c is None or c.shape == shape:
@@ -366,7 +393,7 @@ def check_shapes(cotangents: Sequence[Tensor | None], call: Call) -> None:
             )
 
 
-def transposed(call: Call, gs: list[Any], needs: Sequence[bool], xs: list[Any], outs: list[Any], recorded: bool) -> list[Any]:
+def transposed(call: RuledCall, gs: list[Any], needs: Sequence[bool], xs: list[Any], outs: list[Any], recorded: bool) -> list[Any]:
     """The cotangents out of the jvp, which is linear in the tangents: the vjp of that linear map."""
     previous = modes.set_mode("grad", True)
     try:

@@ -8,11 +8,11 @@ from typing import Any
 from ndgrad.autograd.duals import SIZE, Level
 from ndgrad.autograd.following import Follower
 from ndgrad.base import modes
+from ndgrad.base.nesting import Inside
 from ndgrad.base.trees import tree_flatten, tree_unflatten
-from ndgrad.core.observers import Observer, announce, forget, observe
+from ndgrad.core.observers import Observer, announce, forget, observe, unchanged
 from ndgrad.core.tensor import INFERENCE, Tensor, wrap
-from ndgrad.func.arguments import WithAux, check_floating, map_aux, tensor_outputs, unchanged
-from ndgrad.func.handles import Inside
+from ndgrad.func.arguments import WithAux, check_floating, map_aux, tensor_outputs
 from ndgrad.ops import ops as functions
 
 NAME = "jvp(f, primals, tangents)"

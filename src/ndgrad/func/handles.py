@@ -14,26 +14,14 @@ import numpy as np
 
 from ndgrad.autograd.following import Follower
 from ndgrad.base import modes
-from ndgrad.base.nesting import nesting
+from ndgrad.base.nesting import Inside, nesting
 from ndgrad.core.batches import Batch, batch_of
 from ndgrad.core.batching import at_innermost
 from ndgrad.core.node import AccumulateGrad, edge_of, tick
-from ndgrad.core.observers import Observer, announce
+from ndgrad.core.observers import Observer, announce, unchanged
 from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.core.views import HANDLE
-from ndgrad.func.arguments import unchanged
-
-
-class Inside:
-    """While a transformed function runs."""
-
-    def __enter__(self) -> Any:
-        nesting.depth += 1
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        nesting.depth -= 1
 
 
 class Mark:

@@ -7,15 +7,13 @@ either mode as often as one likes. Derivatives are those by theta; what else the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ndgrad.base.trees import tree_flatten, tree_unflatten
-from ndgrad.core.batches import batch_of, deepest
-from ndgrad.core.primitive import recorded
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.func.arguments import named_after
-from ndgrad.func.custom import defjvp, defvjp
+from ndgrad.func.custom import defjvp, defvjp, example_by_example
 from ndgrad.func.forward import jvp
 from ndgrad.func.reverse import vjp
 from ndgrad.func.solvers import Tensors, iterate, newton, solve_linear
@@ -217,18 +215,3 @@ def solution(equation: Equation, solver: Callable[[Tensors], Tensors], ts: Tenso
 
     found: Tensors = implicit_solution(tuple(ts))
     return found
-
-
-def example_by_example(function: Callable[[Tensors], tuple[Tensor, ...]], xs: Tensors) -> tuple[Tensor, ...]:
-    """The results of a function that looks at values, inside `vmap` for one example after the other."""
-    payloads = [x._a for x in xs]
-    if all(batch_of(payload) is None for payload in payloads):
-        return function(xs)
-    level = deepest(payloads)
-    pairs = [level.unbox(x) for x in xs]
-    with level.below():
-        rows: list[Sequence[Tensor]] = []
-        for index in range(level.size):
-            rows.append(example_by_example(function, [value.select(0, index) if mapped else value for value, mapped in pairs]))
-        columns = [recorded.stack_tensors(list(column), dim=0) for column in zip(*rows, strict=True)]
-    return tuple(level.box(column) for column in columns)

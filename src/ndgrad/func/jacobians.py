@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ndgrad.autograd.rows import unit_vectors
 from ndgrad.base.trees import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
-from ndgrad.core.tensor import Tensor, wrap
+from ndgrad.core.observers import unchanged
+from ndgrad.core.tensor import Tensor
 from ndgrad.func.arguments import (
     Argnums,
     WithAux,
@@ -18,7 +20,6 @@ from ndgrad.func.arguments import (
     named_after,
     positions,
     tensor_outputs,
-    unchanged,
     with_replaced,
 )
 from ndgrad.func.forward import NAME, jvp
@@ -26,18 +27,6 @@ from ndgrad.func.mapping import vmap
 from ndgrad.func.recordings import Recording
 from ndgrad.func.reverse import VJP, check_differentiable
 from ndgrad.ops import ops as functions
-
-
-def unit_vectors(tensors: Sequence[Tensor], start: int, stop: int) -> list[Tensor]:
-    """For each tensor its part of the unit vectors with the numbers from `start` to `stop`, in the space of all elements together."""
-    found: list[Tensor] = []
-    first = 0
-    for tensor in tensors:
-        shape, kind = tensor._a.shape, tensor._a.dtype
-        size = tensor.numel()
-        found.append(wrap(np.eye(stop - start, size, start - first, dtype=kind).reshape(stop - start, *shape)))
-        first += size
-    return found
 
 
 def blocks(rows: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:

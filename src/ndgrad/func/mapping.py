@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from ndgrad.base.nesting import Inside
 from ndgrad.base.trees import TreeSpec, broadcast_to_and_flatten, tree_flatten, tree_leaves, tree_unflatten
 from ndgrad.core.batching import BatchLevel
 from ndgrad.core.observers import observing
 from ndgrad.core.tensor import Tensor
-from ndgrad.func.handles import Inside
 from ndgrad.ops import ops
 
 RANDOMNESS = ("error", "different", "same")
@@ -43,44 +43,32 @@ def vmap(func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomne
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         check_out_dims(out_dims, func)
         size, dims, leaves, spec = read_inputs(in_dims, args, func)
+
+        def run(size: int, leaves: list[Any]) -> Any:
+            """Call the function once, for all examples."""
+            level = BatchLevel(size, randomness)
+            moved = [leaf if dim is None else leaf.movedim(dim, 0) if dim else leaf for leaf, dim in zip(leaves, dims, strict=True)]
+            with Inside(), observing(level):
+                result = func(*tree_unflatten(level.boxes(moved, [dim is not None for dim in dims]), spec), **kwargs)
+            return unboxed(level, result, out_dims, func)
+
         if chunk_size is None or chunk_size >= size:
-            return run(func, size, dims, leaves, spec, out_dims, randomness, kwargs)
-        return run_by_chunks(func, chunk_size, size, dims, leaves, spec, out_dims, randomness, kwargs)
+            return run(size, leaves)
+        return run_by_chunks(run, chunk_size, size, dims, leaves, out_dims, randomness)
 
     return wrapped
 
 
-def run(
-    func: Callable[..., Any],
-    size: int,
-    dims: list[int | None],
-    leaves: list[Any],
-    spec: TreeSpec,
-    out_dims: Any,
-    randomness: str,
-    kwargs: dict[str, Any],
-) -> Any:
-    """Call the function once, for all examples."""
-    level = BatchLevel(size, randomness)
-    moved = [leaf if dim is None else leaf.movedim(dim, 0) if dim else leaf for leaf, dim in zip(leaves, dims, strict=True)]
-    boxed = [leaf if dim is None else level.box(leaf) for leaf, dim in zip(moved, dims, strict=True)]
-    with Inside(), observing(level):
-        result = func(*tree_unflatten(boxed, spec), **kwargs)
-    return unboxed(level, result, out_dims, func)
-
-
 def run_by_chunks(
-    func: Callable[..., Any],
+    run: Callable[[int, list[Any]], Any],
     chunk_size: int,
     size: int,
     dims: list[int | None],
     leaves: list[Any],
-    spec: TreeSpec,
     out_dims: Any,
     randomness: str,
-    kwargs: dict[str, Any],
 ) -> Any:
-    """Call it for some examples at a time, and join the results."""
+    """Run for some examples at a time, and join the results."""
     state = ops.get_rng_state() if randomness == "same" else None
     results: list[list[Any]] = []
     structure: Any = None
@@ -89,7 +77,7 @@ def run_by_chunks(
         if state is not None:
             ops.set_rng_state(state)
         part = [leaf if dim is None else leaf.narrow(dim, start, count) for leaf, dim in zip(leaves, dims, strict=True)]
-        flat, structure = tree_flatten(run(func, count, dims, part, spec, out_dims, randomness, kwargs))
+        flat, structure = tree_flatten(run(count, part))
         results.append(flat)
     places = broadcast_to_and_flatten(out_dims, structure)
     if places is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ndgrad.core.tensor import Tensor
+from ndgrad.nn.modules.batchnorm import _BatchNorm
 from ndgrad.nn.utils.stateless import call_with
 from ndgrad.ops import ops as functions
 
@@ -75,7 +76,7 @@ def stacked_leaf(tensors: Sequence[Tensor], name: str) -> Tensor:
 def replace_all_batch_norm_modules_(root: Any) -> Any:
     """Let the batch norms of a module use the statistics of each batch, and keep none: `vmap` cannot update them in place."""
     for module in root.modules():
-        if any(base.__name__ == "_BatchNorm" for base in type(module).__mro__):
+        if isinstance(module, _BatchNorm):
             module.running_mean = module.running_var = module.num_batches_tracked = None
             module.track_running_stats = False
     return root

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ndgrad.base.nesting import nesting
+from ndgrad.base.nesting import Inside, nesting
 from ndgrad.base.trees import tree_map, tree_map_only
 from ndgrad.core.batches import Batch
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.core.views import replay_steps
 from ndgrad.func.arguments import named_after
-from ndgrad.func.handles import Inside
 
 MUTATIONS, VIEWS = "mutations", "mutations_and_views"
 

@@ -115,7 +115,7 @@ class Vectors:
 
     def tree(self, vector: Array) -> Any:
         """The tree of a vector of SciPy's."""
-        return self.cut(wrap(np.array(vector, np.float64)))
+        return self.cut(variable(vector))
 
     def cut(self, vector: Tensor) -> Any:
         """The tree of a vector, as part of a program."""
@@ -172,26 +172,31 @@ class Vectors:
         )
 
 
+def variable(vector: Array) -> Tensor:
+    """A vector of SciPy's as a tensor, with memory of its own: SciPy may write to what it handed out."""
+    return wrap(np.array(vector, np.float64))
+
+
 def is_pair(value: Any) -> bool:
     return isinstance(value, (tuple, list)) and len(value) == 2 and all(end is None or isinstance(end, (Number, Tensor)) for end in value)
 
 
 def values_of(function: Callable[[Tensor], Any], vector: Array) -> Array:
     """The values of a constraint."""
-    values: Array = np.atleast_1d(np.asarray(function(wrap(np.array(vector, np.float64)))._a, np.float64))
+    values: Array = np.atleast_1d(np.asarray(function(variable(vector))._a, np.float64))
     return values
 
 
 def jacobian_of(function: Callable[[Tensor], Any], vector: Array) -> Array:
     """Its Jacobian, a row for each value."""
-    rows: Array = np.asarray(jacrev(function)(wrap(np.array(vector, np.float64)))._a, np.float64)
+    rows: Array = np.asarray(jacrev(function)(variable(vector))._a, np.float64)
     return rows.reshape(-1, len(vector))
 
 
 def weighted_hessian_of(function: Callable[[Tensor], Any], vector: Array, weights: Array) -> Array:
     """The Hessian of the sum of its values, each times a weight."""
     scale = wrap(np.array(weights, np.float64))
-    matrix = dense_hessian(lambda x: (function(x).reshape(-1) * scale).sum())(wrap(np.array(vector, np.float64)))
+    matrix = dense_hessian(lambda x: (function(x).reshape(-1) * scale).sum())(variable(vector))
     return np.asarray(matrix._a)
 
 
@@ -213,11 +218,11 @@ class Objective:
         return recorded.to_dtype(value, dtype=vector.dtype)
 
     def value(self, vector: Array) -> float:
-        return float(self.checked(wrap(np.array(vector, np.float64)))._a)
+        return float(self.checked(variable(vector))._a)
 
     def value_and_gradient(self, vector: Array) -> tuple[float, Array]:
         """Both by one run of the function."""
-        gradient, value = self.gradient_and_value(wrap(np.array(vector, np.float64)))
+        gradient, value = self.gradient_and_value(variable(vector))
         return float(value._a), np.array(gradient._a)
 
     def second_derivatives(self, form: str | None, method: Any) -> dict[str, Any]:
@@ -227,7 +232,7 @@ class Objective:
         if form == "product":
             return {"hessp": self.product}
         if form == "dense":
-            return {"hess": lambda vector: np.asarray(dense_hessian(self.checked)(wrap(np.array(vector, np.float64)))._a)}
+            return {"hess": lambda vector: np.asarray(dense_hessian(self.checked)(variable(vector))._a)}
         if form == "sparse":
             # of SciPy's methods this one alone computes with sparse matrices; the others multiply by them
             return {"hess": self.matrix} if method == "trust-constr" else {"hessp": self.sparse_product}
@@ -237,11 +242,11 @@ class Objective:
         """The Hessian times a direction, by the gradient as it was linearized at the point."""
         if self.point != vector.tobytes():
             self.point = vector.tobytes()
-            self.push = linearize(grad(self.checked), wrap(np.array(vector, np.float64)))[1]
-        return np.asarray(self.push(wrap(np.array(direction, np.float64)))._a)
+            self.push = linearize(grad(self.checked), variable(vector))[1]
+        return np.asarray(self.push(variable(direction))._a)
 
     def matrix(self, vector: Array) -> Any:
-        return self.sparse(wrap(np.array(vector, np.float64)))
+        return self.sparse(variable(vector))
 
     def sparse_product(self, vector: Array, direction: Array) -> Array:
         if self.point != vector.tobytes():

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ndgrad.autograd.rows import unit_vectors
 from ndgrad.base.trees import TreeSpec, tree_flatten, tree_unflatten, treespec_pprint
 from ndgrad.base.types import Array
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.func.arguments import check_floating, named_after
-from ndgrad.func.jacobians import unit_vectors
 from ndgrad.func.linear import differentiated
 from ndgrad.func.mapping import vmap
 from ndgrad.func.recordings import Recording
@@ -81,6 +81,22 @@ class Operator:
         """The map applied to a tree like the argument."""
         given = self.domain.checked(tangents[0] if len(tangents) == 1 else tangents)
         return tree_unflatten(self.push(given), self.image.spec)
+
+    def __matmul__(self, other: Any) -> Any:
+        """The matrix times a flat vector, or times a matrix of such columns: a tensor for a tensor, an array for an array."""
+        shape = np.shape(other._a if isinstance(other, Tensor) else other)
+        if len(shape) not in (1, 2) or shape[0] != self.shape[1]:
+            raise ValueError(
+                f"{self} @ other: other must be a vector of {self.shape[1]} elements or a matrix with so many rows, but has the shape "
+                f"{list(shape)}; a tree like the argument is mapped by calling the operator with it"
+            )
+        if not isinstance(other, Tensor):
+            return self.matvec(other) if len(shape) == 1 else self.matmat(other)
+        if len(shape) == 2:
+            return vmap(self.__matmul__, in_dims=1, out_dims=1)(other)
+        sizes = np.diff([0, *self.domain.ends]).tolist()
+        given = [part.reshape(x._a.shape).to(x.dtype) for part, x in zip(other.split(sizes), self.recorded.leaves, strict=True)]
+        return functions.cat([pushed.reshape((-1,)) for pushed in self.push(given)])
 
     def transpose(self, cotangents: Any) -> Any:
         """The transposed map applied to a tree like the value."""

@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
-import numpy as np
-
 from ndgrad.autograd.following import Follower, in_dtype_of
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
@@ -29,9 +27,10 @@ from ndgrad.core.batches import holds
 from ndgrad.core.batching import widened
 from ndgrad.core.observers import Observer
 from ndgrad.core.primitive import LINEAR, NONDIFFERENTIABLE, Primitive, recorded
-from ndgrad.core.tangents import arguments, names_of, total
-from ndgrad.core.tensor import Tensor, wrap
+from ndgrad.core.tangents import arguments, sources_of, total
+from ndgrad.core.tensor import Tensor
 from ndgrad.core.views import replay_steps
+from ndgrad.ops import ops as functions
 
 #: A coefficient; None stands for zero.
 Coefficient = Tensor | None
@@ -92,7 +91,7 @@ class Expansion(Follower[Series]):
 
     def start(self, tensor: Tensor, coefficients: Sequence[Coefficient]) -> Tensor:
         """A copy of a tensor that moves with these coefficients; what else uses the tensor does not move."""
-        with self.outside():
+        with self.below():
             moving: Tensor = tensor.clone()
         self.follow(moving, given_series(coefficients, self.order))
         return moving
@@ -185,7 +184,7 @@ class Expansion(Follower[Series]):
         if series.rate is None:
             with self.among(self.outer):
                 first = series[1]
-                series.rate = zeros(x) if first is None else first.view_as(first)
+                series.rate = functions.zeros_like(x) if first is None else first.view_as(first)
             self.follow(series.rate, Series(partial(derivative, series)))
         return series.rate
 
@@ -213,7 +212,7 @@ class Expansion(Follower[Series]):
         new, whole = self.find(out), super().find(base)
         if new is None and whole is None:
             return
-        with self.outside():
+        with self.below():
             found = [
                 rewritten(tensor, None if whole is None else whole[n], None if new is None else new[n]) for n in range(1, self.order + 1)
             ]
@@ -250,11 +249,6 @@ def derivative(series: Series, n: int) -> Coefficient:
     return None if following is None else following * (n + 1)
 
 
-def zeros(tensor: Tensor) -> Tensor:
-    """Zeros like a tensor; the same for all examples of a `vmap`."""
-    return wrap(np.zeros(tensor.shape, tensor._a.dtype))
-
-
 def rewritten(tensor: Tensor, before: Coefficient, part: Coefficient) -> Coefficient:
     """The coefficient of the base of a tensor after the tensor has been written to; a new one, for others may have the old one."""
     view = tensor._view
@@ -263,7 +257,7 @@ def rewritten(tensor: Tensor, before: Coefficient, part: Coefficient) -> Coeffic
     if part is None and before is None:
         return None
     base = tensor if view is None else view.base
-    changed = zeros(base) if before is None else before.clone()
+    changed = functions.zeros_like(base) if before is None else before.clone()
     if part is not None and not holds(changed._a, part._a):
         changed = widened(changed, part._a)
     target = changed if view is None else replay_steps(changed, view.steps)
@@ -288,16 +282,12 @@ def is_steady(primitive: Primitive, moving: Sequence[Series | None]) -> bool:
     if primitive.product:
         return len(movers) == 1
     if primitive.jvp is not None:
-        asked = set(names_of(primitive.jvp)[2:])
+        asked = sources_of(primitive, primitive.jvp, 2)
     elif primitive.joint is not None:
-        asked = set(names_of(primitive.joint)[3:])
+        asked = sources_of(primitive, primitive.joint, 3)
     else:
-        asked = {name for at in movers if (rule := primitive.rules[at]) is not None for name in names_of(rule)[2:]}
-    if any(name == "out" or (name.startswith("out") and name[3:].isdigit()) for name in asked):
-        return False
-    if primitive.variadic:
-        return primitive.operands[0] not in asked
-    return not any(primitive.operands[at] in asked for at in movers)
+        asked = tuple(source for at in movers if (rule := primitive.rules[at]) is not None for source in sources_of(primitive, rule, 2))
+    return not any(kind in ("out", "output", "operands") or (kind == "operand" and which in movers) for kind, which, _ in asked)
 
 
 def steady(

@@ -21,16 +21,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ndgrad.autograd.following import Follower
 from ndgrad.autograd.gradients import grad
 from ndgrad.autograd.transposition import push_any
 from ndgrad.base import modes
 from ndgrad.base.quiet import run_quietly
 from ndgrad.base.types import Array
 from ndgrad.core.batches import batch_of
-from ndgrad.core.node import Node
-from ndgrad.core.observers import Observer, observing, unobserved
+from ndgrad.core.observers import observing, unobserved
 from ndgrad.core.primitive import ELEMENTWISE, LINEAR, MULTILINEAR, NONDIFFERENTIABLE, Primitive, raw, recorded
-from ndgrad.core.tangents import arguments, names_of
+from ndgrad.core.tangents import arguments, sources_of
 from ndgrad.core.tensor import LEAF, Tensor, wrap
 from ndgrad.core.views import Steps, replay_steps
 from ndgrad.func.bilinear_patterns import LARGEST, Labels, bilinear_entries, labels_of
@@ -47,7 +47,7 @@ class Known(NamedTuple):
     version: int
 
 
-class Call(NamedTuple):
+class Applied(NamedTuple):
     """One call of a primitive: its operands as given, what the kernel saw of them, and what came out."""
 
     primitive: Primitive
@@ -62,7 +62,7 @@ class Call(NamedTuple):
         return found[0] if self.primitive.outputs == 1 else found
 
 
-class Tracker(Observer):
+class Tracker(Follower[Known]):
     """Knows the patterns of the tensors that were computed from x while it watched.
 
     Parameters
@@ -74,8 +74,6 @@ class Tracker(Observer):
     recording : whether what is computed while nothing is recorded has no derivative.
     """
 
-    follows_tensors = True
-
     def __init__(
         self,
         width: int,
@@ -85,12 +83,11 @@ class Tracker(Observer):
         trusting: bool = True,
         recording: bool = False,
     ) -> None:
+        super().__init__()
         self.width = width
         self.recording = recording
         self.through = through
         self.trusting = trusting
-        self.known: dict[int, tuple[Any, Known]] = {}
-        self.residuals: weakref.WeakKeyDictionary[Node, dict[int, Pattern]] = weakref.WeakKeyDictionary()
         #: The arrays of what was computed from x: a detached tensor, or one that came by way of NumPy, is known by its memory.
         self.arrays: weakref.WeakValueDictionary[int, Array] = weakref.WeakValueDictionary() if above is None else above.arrays
         #: What is known of linear and of bilinear primitives.
@@ -105,35 +102,39 @@ class Tracker(Observer):
         self.learn(tensor, identity(self.width))
 
     def learn(self, tensor: Tensor, pattern: Pattern) -> None:
-        key, known = id(tensor), self.known
-        known[key] = weakref.ref(tensor, lambda dead: known.pop(key, None)), Known(pattern, version_of(tensor))
+        self.follow(tensor, Known(pattern, version_of(tensor)))
+
+    def follow(self, tensor: Tensor, known: Known) -> None:
+        super().follow(tensor, known)
         array = tensor._a
         if isinstance(array, np.ndarray):
             self.arrays[id(array)] = array
 
-    def look_up(self, tensor: Tensor) -> Known | None:
+    def find(self, tensor: Any) -> Known | None:
         """What is known of a tensor; a view of memory that has changed since is looked up anew in its base."""
-        found = self.known.get(id(tensor))
+        if not isinstance(tensor, Tensor):
+            return None
+        found = super().find(tensor)
         view = tensor._view
-        if view is None or (found is not None and found[1].version == version_of(tensor)):
-            return None if found is None else found[1]
-        base = self.look_up(view.base)
+        if view is None or (found is not None and found.version == version_of(tensor)):
+            return found
+        base = self.find(view.base)
         if base is None:
-            return None if found is None else found[1]
+            return found
         pattern = None if base.pattern is None else base.pattern[places(view.base, view.steps).reshape(-1)]
         self.learn(tensor, pattern)
         return Known(pattern, version_of(tensor))
 
     def pattern(self, tensor: Any) -> Pattern:
         """The pattern of a tensor; None for one that has no derivative."""
-        found = self.look_up(tensor) if isinstance(tensor, Tensor) else None
+        found = self.find(tensor)
         return None if found is None else found.pattern
 
     def depends(self, value: Any) -> bool:
         """Whether the values of an operand may change with x, differentiably or not."""
         if not isinstance(value, Tensor):
             return False
-        if not self.trusting or self.look_up(value) is not None:
+        if not self.trusting or self.find(value) is not None:
             return True
         array: Any = value._a
         while isinstance(array, np.ndarray):
@@ -146,36 +147,26 @@ class Tracker(Observer):
     def done(self, primitive: Primitive, operands: Sequence[Any], payloads: list[Any], params: dict[str, Any], result: Any) -> None:
         if not any(self.depends(value) for value in operands):
             return
-        call = Call(primitive, operands, payloads, params, result if isinstance(result, tuple) else (result,))
+        call = Applied(primitive, operands, payloads, params, result if isinstance(result, tuple) else (result,))
         patterns: Sequence[Pattern] = [None] * len(call.outs)
         if modes.is_grad_enabled() or not self.recording:
             with unobserved():
                 patterns = self.propagated(call)
         for out, pattern in zip(call.outs, patterns, strict=True):
             self.learn(out, pattern if out._a.dtype.kind in "fc" else None)
-        node = call.outs[0]._node
-        if node is not None and node is not LEAF:
-            self.note_residuals(node.node_of(), call)
+        self.note_residuals(primitive, operands, call.outs)
 
-    def note_residuals(self, node: Any, call: Call) -> None:
-        """Remember the patterns of what a node has saved, for a backward that is to be followed."""
-        if node.saved is None or getattr(node, "primitive", None) is not call.primitive:
-            return
-        for index, (is_output, position) in enumerate(call.primitive.sources):
-            source = call.outs[position] if is_output else call.operands[position]
-            if self.depends(source):
-                self.residuals.setdefault(node, {})[index] = self.pattern(source)
+    def of_residual(self, source: Any) -> Known | None:
+        return Known(self.pattern(source), version_of(source)) if self.depends(source) else None
 
-    def restored(self, node: Any, index: int, tensor: Any) -> None:
-        known = self.residuals.get(node)
-        if known is not None and index in known:
-            self.learn(tensor, known[index])
+    def has_history(self) -> bool:
+        return False
 
     def stands_in(self, tensor: Any, stand_in: Any) -> None:
-        own = self.known.get(id(tensor))
+        own = super().find(tensor)
         # a tensor that becomes a view of itself, in place, is no longer what that view was made of
         becomes = own is not None and tensor._view is not None and tensor._view.base is stand_in
-        known = own[1] if own is not None and becomes else self.look_up(tensor)
+        known = own if becomes else self.find(tensor)
         if known is not None:
             self.learn(stand_in, known.pattern)
 
@@ -188,7 +179,7 @@ class Tracker(Observer):
         base, at = tensor, None
         if tensor._view is not None:
             base, at = tensor._view.base, places(tensor._view.base, tensor._view.steps).reshape(-1)
-        old, new = self.look_up(base), self.look_up(out)
+        old, new = self.find(base), self.find(out)
         if old is None and new is None:
             return
         pattern = None if old is None else old.pattern
@@ -224,7 +215,7 @@ class Tracker(Observer):
             self.learn(out, pattern)
 
     # ---------------------------------------------------------------- one operation
-    def propagated(self, call: Call) -> list[Pattern]:
+    def propagated(self, call: Applied) -> list[Pattern]:
         """The patterns of the outputs."""
         found: list[Pattern] = [None] * len(call.outs)
         if call.primitive.family == NONDIFFERENTIABLE:
@@ -237,7 +228,7 @@ class Tracker(Observer):
                         found[number] = union(found[number], pattern if through is SAME else composed(call, through, pattern))
         return found
 
-    def partial(self, call: Call, position: int) -> Sequence[Pattern]:
+    def partial(self, call: Applied, position: int) -> Sequence[Pattern]:
         """For each output, which of its elements depend on which elements of one operand."""
         primitive = call.primitive
         if primitive.family == ELEMENTWISE:
@@ -256,7 +247,7 @@ class Tracker(Observer):
             return measured(call, position, *self.multilinear_maps(call, position))
         return self.general(call, position)
 
-    def elementwise(self, call: Call, position: int) -> Pattern:
+    def elementwise(self, call: Applied, position: int) -> Pattern:
         rule = call.primitive.rules[position]
         if rule is None:
             return None
@@ -272,7 +263,7 @@ class Tracker(Observer):
         rows = np.arange(out.size) if kept is None else np.flatnonzero(kept)
         return scattered(rows, sources[rows], out.size, np.size(x))
 
-    def bilinear(self, call: Call, position: int) -> Pattern:
+    def bilinear(self, call: Applied, position: int) -> Pattern:
         """The pattern of a product, if it is one that `einsum` could write."""
         primitive = call.primitive
         x, y = call.payloads[position], call.payloads[1 - position]
@@ -293,7 +284,7 @@ class Tracker(Observer):
         outs, sources = bilinear_entries(labels, np.shape(x), there, out.shape)
         return scattered(outs, sources, out.size, np.size(x))
 
-    def multilinear_maps(self, call: Call, position: int) -> tuple[Apply, Apply]:
+    def multilinear_maps(self, call: Applied, position: int) -> tuple[Apply, Apply]:
         """The map of one operand, others being 1 where they depend on x, and otherwise where they are not 0."""
         primitive = call.primitive
         others = [
@@ -308,21 +299,19 @@ class Tracker(Observer):
 
         return push, lambda g: rule(raw, g, *given)
 
-    def residuals_of(self, call: Call, rule: Any, first: int) -> list[tuple[Any, bool]]:
+    def residuals_of(self, call: Applied, rule: Any, first: int) -> list[tuple[Any, bool]]:
         """The values that a rule takes, and whether each depends on x."""
         found: list[tuple[Any, bool]] = []
-        for name in names_of(rule)[first:]:
-            if name in call.primitive.operands:
-                if call.primitive.variadic:
-                    found += [(payload, self.depends(x)) for x, payload in zip(call.operands, call.payloads, strict=True)]
-                else:
-                    at = call.primitive.operands.index(name)
-                    found.append((call.payloads[at], self.depends(call.operands[at])))
-            elif name == "out" or (name.startswith("out") and name[3:].isdigit()):
-                found.append((call.outs[int(name[3:] or 0)]._a, True))
+        for kind, which, _ in sources_of(call.primitive, rule, first):
+            if kind == "operand":
+                found.append((call.payloads[which], self.depends(call.operands[which])))
+            elif kind == "operands":
+                found += [(payload, self.depends(x)) for x, payload in zip(call.operands, call.payloads, strict=True)]
+            elif kind in ("out", "output"):
+                found.append((call.outs[which or 0]._a, True))
         return found
 
-    def general(self, call: Call, position: int) -> Sequence[Pattern]:
+    def general(self, call: Applied, position: int) -> Sequence[Pattern]:
         primitive = call.primitive
         rule: Any = primitive.joint or primitive.rules[position]
         if rule is None:
@@ -331,13 +320,13 @@ class Tracker(Observer):
         values = any(np.asarray(value).dtype.kind in "fc" for value, _ in residuals if value is not None)
         masks = any(np.asarray(value).dtype.kind == "b" for value, depends in residuals if depends)
         if (values or masks) and primitive not in self.through:
-            return [self.followed(call, position, rule, number) for number in range(len(call.outs))]
+            return [self.by_rule(call, position, rule, number) for number in range(len(call.outs))]
         if values and any(depends for _, depends in residuals):
             return [dense(out._a.size, np.size(call.payloads[position])) for out in call.outs]
         self.local = self.local or any(depends for _, depends in residuals)
         return measured(call, position, *general_maps(call, position, rule))
 
-    def followed(self, call: Call, position: int, rule: Any, number: int) -> Pattern:
+    def by_rule(self, call: Applied, position: int, rule: Any, number: int) -> Pattern:
         """What one output depends on, found by following its cotangent through the rule."""
         primitive, out = call.primitive, call.outs[number]._a
         if out.dtype.kind not in "fc":
@@ -387,7 +376,7 @@ class Tracker(Observer):
 SAME = "same"
 
 
-def measured(call: Call, position: int, push: Apply | None, pull: Apply) -> list[Pattern]:
+def measured(call: Applied, position: int, push: Apply | None, pull: Apply) -> list[Pattern]:
     """The pattern of a linear map for each output; `push` gives the elements of all outputs in a row, `pull` is for one output."""
     payload, out = call.payloads[position], call.outs[0]._a
     shape, alone = np.shape(payload), len(call.outs) == 1
@@ -409,7 +398,7 @@ def scaled(apply: Apply, like: Any) -> Apply:
     return (lambda values: apply((1 + 1j) * values)) if np.asarray(like).dtype.kind == "c" else apply
 
 
-def linear_maps(call: Call) -> tuple[Apply | None, Apply]:
+def linear_maps(call: Applied) -> tuple[Apply | None, Apply]:
     """A linear primitive and its transpose; the latter alone for a view that is tied to memory laid out as no new array is."""
     primitive, payload = call.primitive, call.payloads[0]
     rule: Any = primitive.rules[0]
@@ -427,7 +416,7 @@ def linear_maps(call: Call) -> tuple[Apply | None, Apply]:
     return push, lambda g: rule(raw, g, *given)
 
 
-def general_maps(call: Call, position: int, rule: Any) -> tuple[Apply, Apply]:
+def general_maps(call: Applied, position: int, rule: Any) -> tuple[Apply, Apply]:
     """The maps of tangents and of cotangents, of an operation whose rule takes no values but positions and constants."""
     primitive = call.primitive
     results = call.results()
@@ -479,13 +468,13 @@ def dense(height: int, width: int) -> Pattern:
 MOST = 3 * 10**8
 
 
-def composed(call: Call, through: Pattern, pattern: Pattern) -> Pattern:
+def composed(call: Applied, through: Pattern, pattern: Pattern) -> Pattern:
     """The pattern of what depends on something by `through` that depends on x by `pattern`."""
     check_count(call, int((through.astype(np.int64) @ np.diff(pattern.indptr).astype(np.int64)).sum()))
     return through @ pattern
 
 
-def check_count(call: Call, count: int) -> None:
+def check_count(call: Applied, count: int) -> None:
     """Refuse what would fill the memory."""
     if count > MOST:
         raise RuntimeError(

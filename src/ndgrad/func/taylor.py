@@ -13,7 +13,8 @@ from ndgrad.base.trees import tree_flatten, tree_unflatten
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.func.arguments import check_floating, named_after, tensor_outputs
 from ndgrad.func.forward import Pushing
-from ndgrad.func.series import Expansion, zeros
+from ndgrad.func.series import Expansion
+from ndgrad.ops import ops as functions
 
 NAME = "jet(f, order)(x, *derivatives)"
 
@@ -68,8 +69,8 @@ def jet(func: Callable[..., Any], order: int, *, coefficients: bool = False) -> 
             series = [expansion.find(output) for output in outputs]
         found = [outputs]
         for n in range(1, order + 1):
-            terms = [None if known is None else known[n] for known in series]
-            found.append([zeros(y) if c is None else scaled(c, n, coefficients) for y, c in zip(outputs, terms, strict=True)])
+            terms = zip(outputs, (None if known is None else known[n] for known in series), strict=True)
+            found.append([functions.zeros_like(y) if c is None else scaled(c, n, coefficients) for y, c in terms])
         return tuple(tree_unflatten(terms, output_spec) for terms in found)
 
     return wrapper

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from ndgrad.core.inplace import refused_as
 from ndgrad.core.node import backward_name
 from ndgrad.core.primitive import Primitive
 from ndgrad.ops.declare import primitives, table
@@ -133,3 +134,13 @@ def __getattr__(name: str) -> Packet:
     if name.startswith("__") or key_of(name) not in known_keys():
         raise AttributeError(f"'_OpNamespace' 'aten' object has no attribute '{name}'")
     return Packet(name)
+
+
+# ---------------------------------------------------------------- names in errors
+# what `vmap` refuses to do in place: some operations are called by their name, some arithmetic, all others `aten::name_`
+_ARITHMETIC = {"add_", "sub_", "mul_", "div_", "multiply_", "divide_", "true_divide_", "copy_", "masked_fill_", "clamp_min_", "clamp_max_"}
+_ARITHMETIC |= {"zero_", "logical_and_", "logical_or_", "logical_xor_", "bitwise_and_", "bitwise_or_", "bitwise_xor_", "gcd_", "lcm_"}
+_ARITHMETIC |= {"atan2_", "arctan2_", "copysign_", "bitwise_left_shift_", "bitwise_right_shift_"}
+refused_as.update(dict.fromkeys(_ARITHMETIC, "inplace arithmetic"))
+refused_as.update({name: name for name in ("fill_", "index_add_", "index_fill_", "index_put_", "scatter_add_", "scatter_reduce_")})
+refused_as["__setitem__"] = "index_put_"

@@ -52,7 +52,7 @@ def on_lined_up(name: str) -> BatchRule:
     def rule(level: BatchLevel, mapped: list[bool], *operands: Any, **params: Any) -> Any:
         every = level.every(operands, mapped)
         rank = every[0]._a.ndim - 1
-        return getattr(recorded, name)(*(lined_up(x, x._a.ndim - 1, rank) for x in every), **params)
+        return getattr(recorded, name)(*(lined_up(x, rank) for x in every), **params)
 
     return rule
 

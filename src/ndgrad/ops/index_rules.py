@@ -43,7 +43,7 @@ class Places:
         others = x_rank - len(dims)
         self.rank = others + width
         if True in mapped:
-            self.indices = [lined_up(index, own, width) if flag else index for index, flag, own in zip(indices, mapped, ranks, strict=True)]
+            self.indices = [lined_up(index, width) if flag else index for index, flag in zip(indices, mapped, strict=True)]
             self.dims = dims
             start = first
             if x_mapped:
@@ -68,7 +68,7 @@ class Places:
     def written(self, level: BatchLevel, value: Any, mapped: bool) -> Any:
         """What is to be written for each example, with its dims as they are below."""
         if self.usual:
-            return lined_up(value, value._a.ndim - 1, self.rank) if mapped else value
+            return lined_up(value, self.rank) if mapped else value
         value = viewed(value if mapped else level.spread(value), self.rank)
         return recorded.permute_dims(value, dims=tuple(self.order.index(dim) for dim in range(len(self.order))))
 
@@ -130,7 +130,7 @@ def writing_mask(level: BatchLevel, mapped: list[bool], x: Any, value: Any, mask
     if not mapped[0]:
         x = level.spread(x)
     if mapped[1]:
-        value = lined_up(value, value._a.ndim - 1, x._a.ndim - mask._a.ndim)
+        value = lined_up(value, x._a.ndim - mask._a.ndim)
     return recorded.index_put_mask(x, value, mask, dim=dim + 1)
 
 

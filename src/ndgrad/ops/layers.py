@@ -134,8 +134,8 @@ def _each_layer_norm(level: BatchLevel, mapped: list[bool], x: Any, weight: Any,
         return recorded.layer_norm_last(x, weight, bias, count=count, eps=eps)
     out = recorded.layer_norm_last(x, None, None, count=count, eps=eps)
     if weight is not None:
-        out = out * (lined_up(weight, count, rank) if mapped[1] else weight)
-    return out if bias is None else out + (lined_up(bias, count, rank) if mapped[2] else bias)
+        out = out * (lined_up(weight, rank) if mapped[1] else weight)
+    return out if bias is None else out + (lined_up(bias, rank) if mapped[2] else bias)
 
 
 @general(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ndgrad.base import modes
 from ndgrad.base.types import Shape
+from ndgrad.core.batches import values
 from ndgrad.core.batching import BatchLevel, lined_up
 from ndgrad.core.saved import constant, no_tensor
 from ndgrad.core.tensor import wrap
@@ -233,12 +234,18 @@ def _weights_of(level: BatchLevel, weight: Any, mapped: bool, labels: Any, shape
         modes.set_mode("grad", before)
 
 
+def _counts_all(weight: Any, labels: Any, ignore_index: int) -> bool:
+    """Whether each target counts as one, in whichever example."""
+    return weight is None and not np.any(values(labels._a) == ignore_index)
+
+
 def _each_likelihood(level: BatchLevel, mapped: list[bool], x: Any, target: Any, weight: Any, *, reduction: str, ignore_index: int) -> Any:
     x, target = level.every((x, target), mapped[:2])
     shape = x._a.shape
     scores, labels = _rows(x, len(shape) - 2), _rows(target, len(shape) - 2)
     out = _likelihoods(scores, labels, None if mapped[2] else weight, ignore_index)
-    if mapped[2] or reduction == MEAN:
+    plain = _counts_all(weight, labels, ignore_index)
+    if mapped[2] or (reduction == MEAN and not plain):
         weights = _weights_of(level, weight, mapped[2], labels, shape, x._a.dtype, ignore_index)
     if mapped[2]:
         out = recorded.masked_keep(out * weights, weights != 0)
@@ -246,6 +253,8 @@ def _each_likelihood(level: BatchLevel, mapped: list[bool], x: Any, target: Any,
         return recorded.reshape_to(out, shape=target._a.shape)
     whole = (shape[0], math.prod(target._a.shape[1:]))
     total = recorded.sum_dims(recorded.reshape_to(out, shape=whole), dims=(1,))
+    if plain and reduction == MEAN:
+        return total / whole[1]
     return total / recorded.sum_dims(recorded.reshape_to(weights, shape=whole), dims=(1,)) if reduction == MEAN else total
 
 
@@ -255,13 +264,16 @@ def _each_adjoint(
     g, target = level.every((x, target), mapped[:2])
     whole = (level.size, *shape)
     labels = _rows(target, len(shape) - 1)
-    if mapped[2] or reduction == MEAN:
+    plain = _counts_all(weight, labels, ignore_index)
+    if mapped[2] or (reduction == MEAN and not plain):
         weights = _weights_of(level, weight, mapped[2], labels, whole, g._a.dtype, ignore_index)
-    if reduction == MEAN:
+    if plain and reduction == MEAN:
+        g = g / math.prod(target._a.shape[1:])
+    elif reduction == MEAN:
         sums = recorded.sum_dims(recorded.reshape_to(weights, shape=(level.size, math.prod(target._a.shape[1:]))), dims=(1,))
         g = g / sums
     if reduction != NONE:
-        g = recorded.expand_to(lined_up(g, 0, target._a.ndim - 1), shape=target._a.shape)
+        g = recorded.expand_to(lined_up(g, target._a.ndim - 1), shape=target._a.shape)
     g = recorded.reshape_to(g, shape=labels._a.shape)
     if mapped[2]:
         g = recorded.masked_keep(g * weights, weights != 0)

@@ -23,11 +23,6 @@ from ndgrad.ops.arguments import check_tensor
 from ndgrad.ops.conversion import LEGACY_NAMES, clone_strided
 from ndgrad.ops.declare import function, linear
 
-EXPAND_REFUSED = (
-    "The expanded size of the tensor ({}) must match the existing size ({}) at non-singleton dimension {}.  "
-    "Target sizes: {}.  Tensor sizes: {}"
-)
-
 
 # ---------------------------------------------------------------- sums that undo broadcasting
 def _sum_examples_to(level: BatchLevel, mapped: list[bool], x: Tensor, shape: Shape) -> Tensor:
@@ -504,9 +499,9 @@ def expand(self: Tensor, *args: Any, size: Any = None, implicit: bool = False) -
 
 
 @function
-def broadcast_to(input: Tensor, size: Any) -> Tensor:
+def broadcast_to(input: Tensor, *args: Any, size: Any = None) -> Tensor:
     """The tensor expanded to a shape."""
-    return expand(input, *as_shape((size,)))
+    return expand(input, *sizes_given("broadcast_to", "size", args, size))
 
 
 @function(as_function=False)

@@ -273,7 +273,7 @@ def _quantile(name: str, input: Tensor, q: Any, dim: Any, keepdim: bool, interpo
 
 def _places_of_all(level: BatchLevel, mapped: list[bool], ordered: Any, levels: Any, **params: Any) -> Any:
     ordered, levels = level.every((ordered, levels), mapped)
-    return recorded.quantile_places(ordered, lined_up(levels, levels._a.ndim - 1, ordered._a.ndim - 1), **params)
+    return recorded.quantile_places(ordered, lined_up(levels, ordered._a.ndim - 1), **params)
 
 
 @nondifferentiable(policy="keep", public=False, outputs=4, batch=_places_of_all)

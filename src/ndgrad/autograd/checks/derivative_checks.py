@@ -14,9 +14,9 @@ from ndgrad.autograd.checks.differences import Function, as_tuple
 from ndgrad.autograd.checks.jacobian_checks import GradcheckError, Options, check_jacobians
 from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.gradients import grad
-from ndgrad.autograd.rows import at_once
 from ndgrad.base.dtypes import complex128, float64
 from ndgrad.base.types import Array
+from ndgrad.core.batching import at_once
 from ndgrad.core.node import edge_of
 from ndgrad.core.tensor import Tensor, wrap
 from ndgrad.ops import ops as functions
