@@ -276,7 +276,7 @@ def test_modes_are_as_they_were() -> None:
     assert torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize("transform", [*INSIDE, "second", "mixed", "linear"])
+@pytest.mark.parametrize("transform", [*INSIDE, "second", "mixed", "linear", "hooks"])
 def test_nothing_waits_for_a_garbage_collection(transform: str) -> None:
     w = X.clone().requires_grad_()
 
@@ -288,6 +288,8 @@ def test_nothing_waits_for_a_garbage_collection(transform: str) -> None:
         elif transform == "linear":
             linearize(torch.sin, X)[1](Y)
             vjp(torch.sin, X)[1](Y)
+        elif transform == "hooks":
+            grad(lambda x: (x.register_hook(lambda g: g * 2), (x * x).sum())[1])(X)
         else:
             INSIDE[transform](lambda x: torch.sin(x) * x)
 

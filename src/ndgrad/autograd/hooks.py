@@ -33,10 +33,11 @@ def of_its_call(hook: Callable[..., Any], edge: Any) -> Callable[..., Any]:
     call = nesting.call
     if call is None or not call.made(edge):
         return hook
+    mark = call.mark  # not the call, which knows its nodes, and they their hooks
 
     @functools.wraps(hook)
     def in_its_passes(*grads: Any) -> Any:
-        return hook(*grads) if call.is_passed() else None
+        return hook(*grads) if mark.is_passed() else None
 
     return in_its_passes
 

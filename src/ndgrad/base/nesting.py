@@ -13,7 +13,7 @@ class Nesting(threading.local):
     ----------
     depth : the number of transformed functions that are running, each inside the one before.
     call : the innermost call of those that are differentiated in reverse (`func.handles.Call`).
-    passing : the call whose own backward is running, or whatever else a transform runs a backward for; None if it is the user's.
+    passing : the mark of the call whose own backward is running, or what else a transform runs one for; None if it is the user's.
     """
 
     depth = 0

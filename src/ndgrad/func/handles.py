@@ -14,7 +14,7 @@ import numpy as np
 
 from ndgrad.autograd.following import Follower
 from ndgrad.base import modes
-from ndgrad.base.nesting import Inside
+from ndgrad.base.nesting import Inside, nesting
 from ndgrad.core.batches import Batch, batch_of
 from ndgrad.core.batching import at_innermost
 from ndgrad.core.node import AccumulateGrad, edge_of, tick
@@ -31,6 +31,10 @@ class Mark:
 
     def __init__(self) -> None:
         self.open = True
+
+    def is_passed(self) -> bool:
+        """Whether the backward that is running is of this call: its own, or one that its function has started."""
+        return nesting.passing is self or (nesting.passing is None and self.open)
 
 
 class Call(Inside):
@@ -107,10 +111,6 @@ class Call(Inside):
         leaf = edge.variable if isinstance(edge, AccumulateGrad) else edge
         return leaf._owner is self.mark if isinstance(leaf, Tensor) else leaf.node_of().number >= self.start
 
-    def is_passed(self) -> bool:
-        """Whether the backward that is running is of this call: its own, or one that its function has started."""
-        return nesting.passing is self or (nesting.passing is None and self.mark.open)
-
     # ---------------------------------------------------------------- what is reached
     def leads_outside(self, tensors: Iterable[Tensor]) -> bool:
         """Whether tensors have a history that reaches anything besides one's own handles and those of transforms that are over."""
@@ -164,9 +164,9 @@ class Call(Inside):
 
 
 @contextmanager
-def passing(call: Any) -> Iterator[None]:
-    """While a backward is run for the sake of a call; hooks that belong to others are not called."""
-    around, nesting.passing = nesting.passing, call
+def passing(mark: Any) -> Iterator[None]:
+    """While a backward is run for the sake of a call, which has that mark; hooks that belong to others are not called."""
+    around, nesting.passing = nesting.passing, mark
     try:
         yield
     finally:

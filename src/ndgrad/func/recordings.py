@@ -11,7 +11,7 @@ from ndgrad.autograd.transposition import zero_cotangent
 from ndgrad.base import modes
 from ndgrad.base.trees import tree_flatten, tree_unflatten
 from ndgrad.core.tensor import Tensor
-from ndgrad.func.handles import Call, passing, tangents_recorded
+from ndgrad.func.handles import Call, Mark, passing, tangents_recorded
 from ndgrad.ops import ops as functions
 
 #: Says of a backward that it is not for gradients, so hooks on gradients have no part in it: a tangent is computed by two of them.
@@ -48,7 +48,7 @@ class Recording:
         """The cotangents of the primals from those of all outputs."""
         if create_graph is None:
             create_graph = self.records(cotangents)
-        found = call_gradients(self.call, self.outputs, self.handles, cotangents, retain_graph, create_graph)
+        found = call_gradients(self.call.mark, self.outputs, self.handles, cotangents, retain_graph, create_graph)
         return [self.call.released(g) for g in found] if modes.is_grad_enabled() else found
 
     @cached_property
@@ -87,14 +87,14 @@ class Recording:
 
 
 def call_gradients(
-    call: Call,
+    mark: Mark,
     outputs: Sequence[Tensor],
     handles: Sequence[Tensor],
     cotangents: Sequence[Any] | None,
     retain_graph: bool,
     create_graph: bool,
 ) -> list[Tensor]:
-    """The gradients by handles of a call; zeros where the outputs do not depend on one."""
+    """The gradients by handles of the call with that mark; zeros where the outputs do not depend on one."""
     if not handles:
         return []
     pairs = list(zip(outputs, cotangents or [None] * len(outputs), strict=True))
@@ -102,5 +102,5 @@ def call_gradients(
     if not pairs:
         return [functions.zeros_like(handle) for handle in handles]
     given = None if cotangents is None else [g for _, g in pairs]
-    with passing(call):
+    with passing(mark):
         return list(gradients([y for y, _ in pairs], handles, given, retain_graph or create_graph, create_graph, materialize_grads=True))

@@ -56,7 +56,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
                     f"{GRAD}: Expected f(*args) to return a scalar Tensor, got tensor with {value.dim()} dims. Maybe you wanted to use the "
                     "vjp or jacrev APIs instead?"
                 )
-            found = call_gradients(call, [value], handles, None, False, call.must_record([value]))
+            found = call_gradients(call.mark, [value], handles, None, False, call.must_record([value]))
         found = [call.released(g) for g in found]
         gradient = tree_unflatten(found, spec)
         value = call.released(value)

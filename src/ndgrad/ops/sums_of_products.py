@@ -155,8 +155,8 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(input.dtype)} and {type_name(mat2.dtype)}")
     if mat1._a.dtype != kind:
         raise RuntimeError(
-            f"mat1 and mat2 must have the same dtype, but got {type_name(mat1.dtype)} and {type_name(mat2.dtype)}; convert one of them with "
-            ".to(dtype)"
+            f"mat1 and mat2 must have the same dtype, but got {type_name(mat1.dtype)} and {type_name(mat2.dtype)}; convert one of them "
+            "with .to(dtype)"
         )
     no_bool(mat1, "addmm_impl_cpu_")
     if beta != 1 or alpha != 1:
