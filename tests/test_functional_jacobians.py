@@ -418,3 +418,16 @@ def test_within_forward_mode():
         dual = forward_ad.make_dual(x, v)
         tangent = forward_ad.unpack_dual(F.jacobian(lambda x: x**3, dual, create_graph=True)).tangent
     close(tangent, np.diag(6 * x.detach().numpy() * v.numpy()))
+
+
+def test_inside_a_transform_what_would_end_its_gradient_is_refused() -> None:
+    x = torch.tensor([1.0, 2.0])
+
+    def slopes(x, create_graph):
+        return torch.autograd.functional.jacobian(lambda y: y**3, x, create_graph=create_graph).sum()
+
+    with pytest.raises(RuntimeError, match=r"or perhaps using torch.autograd.functional.\* APIs"):
+        torch.func.grad(slopes)(x, False)
+    assert torch.func.grad(slopes)(x, True).tolist() == [6.0, 12.0]
+    assert torch.func.grad(lambda w: w * slopes(x, False))(torch.tensor(2.0)).item() == 15.0  # constant, and so it should be
+    assert torch.vmap(lambda row: torch.autograd.functional.jacobian(torch.sin, row))(x[None]).shape == (1, 2, 2)

@@ -9,6 +9,7 @@ from ndgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from ndgrad.autograd.grad_mode import enable_grad
 from ndgrad.autograd.gradients import grad
 from ndgrad.autograd.rows import jacobian_rows, unit_vectors
+from ndgrad.base.nesting import nesting, refuse_requires_grad
 from ndgrad.core.batching import at_once
 from ndgrad.core.tensor import INFERENCE, LEAF, Tensor, wrap
 from ndgrad.ops import ops as functions
@@ -277,7 +278,12 @@ def renewed(tensors: Sequence[Tensor], create_graph: bool, requires_grad: bool) 
 
 
 def leaf_over(x: Tensor) -> Tensor:
-    """A leaf over the same memory, for which nobody has to look for views of it, as `requires_grad_()` would: it is new."""
+    """A leaf over the same memory, for which nobody has to look for views of it, as `requires_grad_()` would: it is new.
+
+    Refused where a transform around this differentiates by the tensor: from the leaf nothing would come back to it.
+    """
+    if x.requires_grad and nesting.call is not None:
+        refuse_requires_grad()
     out: Tensor = x.detach()
     if out._a.dtype.kind not in "fc" or out._v is INFERENCE:
         return out.requires_grad_()
