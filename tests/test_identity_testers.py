@@ -86,10 +86,10 @@ def tangents_of_linear_operations_that_are_halved(patch: pytest.MonkeyPatch) -> 
 def perturbations_that_are_confused(patch: pytest.MonkeyPatch) -> None:
     """A level that watches while its own tangents are pushed, as if there were no levels."""
 
-    def outside(self: Level) -> Any:
+    def below(self: Level) -> Any:
         return Watching()
 
-    patch.setattr(Level, "outside", outside)
+    patch.setattr(Level, "below", below)
 
 
 class Watching:
