@@ -35,7 +35,7 @@ EVERYTHING = [
 
 
 def dims_that_are_not_lined_up(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(batching, "lined_up", lambda value, rank, wanted: value)
+    patch.setattr(batching, "lined_up", lambda value, rank: value)
 
 
 def dims_that_are_not_shifted(patch: pytest.MonkeyPatch) -> None:
