@@ -44,7 +44,7 @@ class Follower(Observer, Generic[Known]):
         self.residuals.clear()
 
     def has_history(self) -> bool:
-        """Whether anything that is known of a tensor has been recorded."""
+        """To be overridden: whether anything that is known of a tensor has been recorded."""
         raise NotImplementedError
 
     def note_residuals(self, primitive: Primitive, operands: Sequence[Any], outs: tuple[Any, ...]) -> None:

@@ -86,7 +86,7 @@ def forward(flat: Checked, primals: Sequence[Tensor], number: int, t: Array) -> 
     tangents = tuple(wrap(t if at == number else np.zeros_like(np.asarray(x._a))) for at, x in enumerate(primals))
     try:
         found: tuple[Tensor, ...] = jvp(flat, tuple(primals), tangents)[1]
-    except NotImplementedError:
+    except NotImplementedError:  # a custom function without a jvp, or an operation that has none: there is nothing to check
         return None
     return found
 

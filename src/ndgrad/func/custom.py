@@ -128,12 +128,15 @@ class RuledCall:
     like: Likenesses
 
     def run(self, xs: Sequence[Tensor]) -> list[Tensor]:
+        """To be overridden: the outputs."""
         raise NotImplementedError
 
     def pull(self, gs: Sequence[Any], xs: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
+        """To be overridden: the cotangents of the operands from those of the outputs."""
         raise NotImplementedError
 
     def push(self, ts: Sequence[Any], xs: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
+        """To be overridden: the tangents of the outputs from those of the operands."""
         raise NotImplementedError
 
     def __call__(self, *xs: Tensor) -> tuple[Tensor, ...]:

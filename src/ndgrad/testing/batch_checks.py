@@ -33,15 +33,10 @@ def examples_of(tensor: Tensor) -> list[Tensor]:
 
 
 def choices(count: int) -> Iterator[tuple[int | None, ...]]:
-    """For each tensor the dim in which its examples stand, or None: every combination for a few tensors, else some."""
-    if count <= 3:
-        combinations = itertools.product((None, 0, -1), repeat=count)
-        yield from (each for each in combinations if any(dim is not None for dim in each) and len({*each} - {None}) == 1)
-        if count == 2:
-            yield (0, -1)
-        return
-    yield (0,) * count
-    yield from (tuple(-1 if other == position else None for other in range(count)) for position in range(count))
+    """For each tensor the dim in which its examples stand, or None: every combination; of more than three tensors, with one dim for all."""
+    dims: tuple[tuple[int | None, ...], ...] = ((None, 0, -1),) if count <= 3 else ((None, 0), (None, -1))
+    for each in dims:
+        yield from (chosen for chosen in itertools.product(each, repeat=count) if any(dim is not None for dim in chosen))
 
 
 class Batched:

@@ -66,8 +66,11 @@ def compare(case: Case, what: str, function: Callable[..., Any], stacked: Sequen
             assert not one.requires_grad, f"{case}: {what} requires grad"
 
 
-def check_vmap_of_derivatives(case: Case) -> None:
-    """`vmap` of `vjp`, of `jvp`, and of `jvp` of `vjp`, against loops over the examples."""
+def check_vmap_of_derivatives(case: Case, third: bool = True) -> None:
+    """`vmap` of `vjp`, of `jvp`, of `jvp` of `vjp`, and of `vjp` of `jvp`, against loops over the examples.
+
+    The last may take third derivatives: a `jvp` that is a transposed `vjp` takes two.
+    """
     function = as_function(case)
     leaves = [leaf.detach() for leaf in case.leaves]
     cotangents = tensors_like(function(*leaves), 4)
@@ -85,7 +88,13 @@ def check_vmap_of_derivatives(case: Case) -> None:
         found: tuple[Tensor, ...] = jvp(pulled, given, tangents)[1]
         return found
 
+    def turned(*given: Tensor) -> tuple[Tensor, ...]:
+        found: tuple[Tensor, ...] = vjp(pushed, *given)[1](cotangents)
+        return found
+
     stacked = examples(case)
+    if third:
+        compare(case, "vmap of vjp of jvp", turned, stacked)
     compare(case, "vmap of vjp", pulled, stacked)
     compare(case, "vmap of jvp", pushed, stacked)
     compare(case, "vmap of jvp of vjp", bent, stacked)

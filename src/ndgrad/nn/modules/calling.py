@@ -174,7 +174,7 @@ class _HookedCall:
     def run(self) -> Any:
         try:
             return self.steps()
-        except Exception:
+        except Exception:  # any: hooks that are always to be called are called, and then it is raised on
             self.call_the_others()
             raise
 
@@ -239,7 +239,7 @@ class _HookedCall:
                 continue
             try:
                 replaced = self.call(hook_id, hook, is_global)
-            except Exception as error:
+            except Exception as error:  # any: another error is on its way, which it must not hide
                 warnings.warn(
                     f"{'global ' if is_global else ''}module forward hook with ``always_call=True`` raised an exception that was silenced "
                     f"as another error was raised in forward: {error}",

@@ -235,7 +235,7 @@ class States(Traversal):
                     else:
                         given = Parameter(given, requires_grad=value.requires_grad)
                 setattr(self, name, given)
-        except Exception as error:
+        except Exception as error:  # any: it is told with all other complaints, once everything that fits is loaded
             error_msgs.append(
                 f'While {"assigning" if assign else "copying"} the parameter named "{key}", whose dimensions in the model are '
                 f"{value.size()} and whose dimensions in the checkpoint are {given.size()}, an exception occurred : {error.args}."
