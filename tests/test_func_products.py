@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ndgrad as torch
-from ndgrad.func import check_grad, grad, hessian, hessian_diag, hvp, jacfwd, jacobian_product, laplacian, vmap
+from ndgrad.func import check_grad, grad, hessian, hessian_diag, hvp, jacfwd, jacobian_product, laplacian, linearize, vmap
 
 X = torch.linspace(-1, 1, 6, dtype=torch.float64)
 Y = torch.tensor([1.0, -2.0], dtype=torch.float64)
@@ -204,3 +204,26 @@ def test_what_cannot_be_checked() -> None:
         check_grad(lambda x: x, torch.tensor([1]), 3.0)
     with pytest.raises(RuntimeError, match="to return only tensors"):
         check_grad(lambda x: (x, 3), X)
+
+
+def test_functions_are_evaluated_once_however_often_their_derivatives_are_used() -> None:
+    calls: list[int] = []
+
+    def f(x: Any) -> Any:
+        calls.append(1)
+        return (x**3).sum() + x.prod()
+
+    x = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
+    _, push = linearize(f, x)
+    assert all(push(t).item() == pytest.approx(grad_by_hand(x) @ t.numpy()) for t in torch.eye(3, dtype=torch.float64))
+    assert len(calls) == 1
+    operator = hvp(f, x)
+    for t in torch.eye(3, dtype=torch.float64):
+        operator(t)
+        operator.matvec(t.numpy())
+    assert len(calls) == 2
+
+
+def grad_by_hand(x: Any) -> Any:
+    values = x.numpy()
+    return 3 * values**2 + values.prod() / values
